@@ -18,9 +18,9 @@ from attrs.validators import ge, le, min_len, optional
 
 from common.boot import BootOrder, StartOrder
 from common.hardware import Gpu, NetworkDevice
-from common.phrases import number_of
 from common.placement_groups import PlacementGroup
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
+from common.words.phrases import number_of
 
 MAX_VID = 4094  # of VLAN tags; 0 means untagged
 MAX_GENERATION = 2**31 - 1  # as the column has

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from common.phrases import number_of
+from common.words.phrases import number_of
 
 MAX_RATIO = 10  # of cores and of memory, in the API
 _SHOWN = 12

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 
 from common.addresses.host_names import bracketed
-from common.bounded_body import BoundedBody, TooLarge
+from common.bodies.bounded_body import BoundedBody, TooLarge
 from common.errors import DeadlineExceeded, InnkeeperError, InvalidRequest, LinkLost, ResponseRejected
 from common.process.http_request import (
     BROKEN,
@@ -31,7 +31,7 @@ from common.process.http_request import (
     signer,
 )
 from common.process.https_policy import HttpsPolicy
-from common.server_trust import BY_THE_COMPUTER, ServerTrust
+from common.trust.server_trust import BY_THE_COMPUTER, ServerTrust
 from innkeeper.answer import Answer, raise_error
 from innkeeper.api_description import API_PATH, Method
 from innkeeper.profiles import Profile

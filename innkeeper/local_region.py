@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from common.errors import BadSettings, NotAllowed
-from common.server_trust import ServerTrust
+from common.trust.server_trust import ServerTrust
 from innkeeper.profiles import Profile
 
 LOCAL_FILE = "local.json"

@@ -20,7 +20,7 @@ from attrs import field, frozen
 from common.errors import BadSettings, InvalidRequest, NotFound
 from common.process.private_files import make_private_folder, write_private
 from common.serialization import from_dict, to_dict
-from common.server_trust import BY_THE_COMPUTER, ServerTrust
+from common.trust.server_trust import BY_THE_COMPUTER, ServerTrust
 from innkeeper.api_description import read_description
 
 RESERVED = (

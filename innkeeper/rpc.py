@@ -17,11 +17,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from os import PathLike
 from pathlib import Path
 
-from common.certificates import Role
-from common.compose_request import ComposeRequest
 from common.errors import DeadlineExceeded, LinkLost, OperationPending, rebuild
+from common.guests.compose_request import ComposeRequest
 from common.process.periodic import PeriodicTask
-from common.rpc.client_commands import (
+from common.rpc.commands.client_commands import (
     CLIENT_ABANDON,
     CLIENT_ACCEPT_OFF,
     CLIENT_COMPOSE,
@@ -51,13 +50,14 @@ from common.rpc.link import Link
 from common.rpc.peers import Address
 from common.rpc.session import Limits
 from common.rpc.tls import MemberTls
+from common.trust.certificates import Role
 from common.values import PowerAction
-from innkeeper.change_calls import CALL_S, ChangeCalls
-from innkeeper.client_credentials import CHECK_EVERY_S, CertificateRenewal, read_identity
 from innkeeper.commands.operation_wait import ENDED
-from innkeeper.event_following import following
 from innkeeper.reactor import run
-from innkeeper.region_calls import RegionCalls
+from innkeeper.rpc_calls.change_calls import CALL_S, ChangeCalls
+from innkeeper.rpc_calls.client_credentials import CHECK_EVERY_S, CertificateRenewal, read_identity
+from innkeeper.rpc_calls.event_following import following
+from innkeeper.rpc_calls.region_calls import RegionCalls
 
 __all__ = [
     "AdoptedGuest",

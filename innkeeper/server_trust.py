@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from common.errors import InvalidRequest
-from common.server_trust import BY_THE_COMPUTER, ServerTrust, fingerprint_of
+from common.trust.server_trust import BY_THE_COMPUTER, ServerTrust, fingerprint_of
 
 
 def read_trust(*, url: str, ca_file: str | None, fingerprint: str | None) -> ServerTrust:

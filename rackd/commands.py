@@ -12,11 +12,10 @@ from typing import Any
 import structlog
 from attrs import evolve
 
-from common.discovery import Discovery
 from common.errors import InnkeeperError, Unsupported
-from common.rpc.command import Command, Done
-from common.rpc.handlers import Handler
-from common.rpc.host_commands import (
+from common.hosts.discovery import Discovery
+from common.rpc.commands.command import Command, Done
+from common.rpc.commands.host_commands import (
     HOST_ADOPT,
     HOST_COMPOSE,
     HOST_DISCONNECT,
@@ -38,7 +37,8 @@ from common.rpc.host_commands import (
     PowerCall,
     PowerReply,
 )
-from common.rpc.host_method import CallClass
+from common.rpc.commands.host_method import CallClass
+from common.rpc.handlers import Handler
 from common.values import Guest, HostAccess, PeerIdentity, PowerAction
 from rackd.drivers.contract import Driver
 from rackd.drivers.disk_sizes import named_sizes

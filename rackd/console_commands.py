@@ -11,8 +11,8 @@ from typing import Any
 from attrs import define, field, frozen
 
 from common.errors import Busy, Cancelled, InvalidRequest, NotFound
-from common.rpc.command import Command, Done
-from common.rpc.console_commands import (
+from common.rpc.commands.command import Command, Done
+from common.rpc.commands.console_commands import (
     CONSOLE_PART_BYTES,
     HOST_CONSOLE,
     HOST_CONSOLE_INPUT,
@@ -26,8 +26,8 @@ from common.rpc.console_commands import (
     ConsoleOutput,
     ScreenCall,
 )
+from common.rpc.commands.host_method import CallClass
 from common.rpc.handlers import Handler
-from common.rpc.host_method import CallClass
 from rackd.console_session import ConsoleSession
 from rackd.drivers.contract import ConsoleStream, Driver
 from rackd.executor import Executor

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import structlog
 
 from common.errors import Busy, InnkeeperError, NotFound
-from common.rpc.console_commands import CONSOLE_PART_BYTES
+from common.rpc.commands.console_commands import CONSOLE_PART_BYTES
 from rackd.drivers.contract import ConsoleStream
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from common.deployment_spec import CloudInitSeed
-from common.rpc.command import Command, Done
-from common.rpc.handlers import Handler
-from common.rpc.hardware_commands import HOST_FILL_DISK, FillDiskCall
-from common.rpc.host_commands import (
+from common.guests.deployment_spec import CloudInitSeed
+from common.rpc.commands.command import Command, Done
+from common.rpc.commands.hardware_commands import HOST_FILL_DISK, FillDiskCall
+from common.rpc.commands.host_commands import (
     HOST_COPY_IMAGE,
     HOST_DEPLOY,
     HOST_REMOVE_IMAGE,
@@ -20,7 +19,8 @@ from common.rpc.host_commands import (
     DeployReply,
     RemoveImageCall,
 )
-from common.rpc.host_method import CallClass
+from common.rpc.commands.host_method import CallClass
+from common.rpc.handlers import Handler
 from rackd.fenced_calls import FencedCalls
 from rackd.region_content import CallingLink, RegionContent
 

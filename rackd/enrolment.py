@@ -7,15 +7,15 @@ from pathlib import Path
 
 import structlog
 
-from common.certificates import Role, make_key, make_signing_request
 from common.errors import LinkLost
 from common.process.private_files import make_usable_folder
+from common.rpc.commands.region_commands import RACK_JOIN, JoinCall, Joined
 from common.rpc.connection import connect
 from common.rpc.handlers import Side
 from common.rpc.peers import Address
-from common.rpc.region_commands import RACK_JOIN, JoinCall, Joined
 from common.rpc.tls import JoiningTls
 from common.rpc.tokens import JoinToken, decode_token
+from common.trust.certificates import Role, make_key, make_signing_request
 from rackd.identity import Identity, check_certificate, save
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

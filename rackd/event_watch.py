@@ -11,8 +11,8 @@ import structlog
 from attrs import define, field
 
 from common.errors import Busy, InnkeeperError, LinkLost
-from common.rpc.host_commands import HOST_EVENT, HOST_UNWATCHED, HostEvent, HostUnwatched
-from common.rpc.host_method import CallClass
+from common.rpc.commands.host_commands import HOST_EVENT, HOST_UNWATCHED, HostEvent, HostUnwatched
+from common.rpc.commands.host_method import CallClass
 from common.values import GuestChange, HostAccess
 from rackd.executor import Executor
 

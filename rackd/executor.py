@@ -24,7 +24,7 @@ import structlog
 from attrs import frozen
 
 from common.errors import Busy, Cancelled, DeadlineExceeded, HostHung
-from common.rpc.host_method import CallClass
+from common.rpc.commands.host_method import CallClass
 from common.tracing.spans import Kind, below_current
 from common.values import DriverType, HostAccess
 from rackd.driver_calls import ObserveCall, unobserved

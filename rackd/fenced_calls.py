@@ -9,9 +9,9 @@ from uuid import UUID
 
 import structlog
 
-from common.rpc.command import Done
-from common.rpc.host_commands import MAX_CALL_S, Fence
-from common.rpc.host_method import CallClass
+from common.rpc.commands.command import Done
+from common.rpc.commands.host_commands import MAX_CALL_S, Fence
+from common.rpc.commands.host_method import CallClass
 from common.tracing.spans import code_of
 from common.values import HostAccess
 from rackd.drivers.contract import Driver

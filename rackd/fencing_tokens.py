@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from common.errors import StaleAttempt
-from common.rpc.host_commands import Fence
+from common.rpc.commands.host_commands import Fence
 
 
 class FencingTokens:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from common.rpc import hardware_commands, host_commands
-from common.rpc.command import Command
+from common.rpc.commands import hardware_commands, host_commands
+from common.rpc.commands.command import Command
+from common.rpc.commands.host_commands import MAX_CALL_S
+from common.rpc.commands.host_method import HostMethod
 from common.rpc.handlers import Handler
-from common.rpc.host_commands import MAX_CALL_S
-from common.rpc.host_method import HostMethod
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor
 from rackd.fenced_calls import FencedCalls

@@ -12,7 +12,7 @@ import structlog
 from attrs import define, field
 
 from common.errors import HostUnreachable, InnkeeperError
-from common.rpc.host_method import CallClass
+from common.rpc.commands.host_method import CallClass
 from common.values import DriverType, HostAccess
 from rackd.drivers.contract import Driver
 

@@ -7,10 +7,18 @@ from pathlib import Path
 
 from attrs import evolve, field, frozen
 
-from common.certificates import Credentials, Role, check_issued_by, check_key, load_certificate, subject_of, utc_now
 from common.errors import BadSettings, InvalidRequest, NotFound, NotTrusted
 from common.process.private_files import make_private_folder, write_private
 from common.serialization import from_dict, to_dict
+from common.trust.certificates import (
+    Credentials,
+    Role,
+    check_issued_by,
+    check_key,
+    load_certificate,
+    subject_of,
+    utc_now,
+)
 
 _FILE = "identity.json"  # one file, so that key and certificate always match
 

@@ -8,12 +8,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from common.certificates import Role, load_certificate
 from common.process.call_metrics import CallMetrics
 from common.process.loop_lag import LoopLag
 from common.process.metric_families import Family, Sample, metrics_of
 from common.process.metrics_registry import daemon_registry
-from common.rpc.host_method import CallClass
+from common.rpc.commands.host_method import CallClass
+from common.trust.certificates import Role, load_certificate
 from common.values import DriverType
 from rackd.driver_calls import DriverCallMetrics
 from rackd.executor import Executor

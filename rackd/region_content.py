@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from common.errors import InnkeeperError, LinkLost, NotFound
-from common.rpc.command import Command
-from common.rpc.region_commands import CONTENT_PART_BYTES, CONTENT_READ, ContentPart, ContentRead
+from common.rpc.commands.command import Command
+from common.rpc.commands.region_commands import CONTENT_PART_BYTES, CONTENT_READ, ContentPart, ContentRead
 
 READ_DEADLINE_S = 30.0
 

@@ -11,20 +11,20 @@ from typing import Any
 import structlog
 from attrs import evolve, frozen
 
-from common.certificates import Role, load_certificate, make_key, make_signing_request, renew_at, utc_now
 from common.errors import InnkeeperError
 from common.process.periodic import NextRoundIn, PeriodicTask
 from common.release import running_release
 from common.rpc.backoff import Backoff
 from common.rpc.call_observer import UNOBSERVED, CallObserver
+from common.rpc.commands.region_commands import RACK_RENEW, REGION_ADDRESSES, RegionAddresses, RenewCall
 from common.rpc.connection import connect
 from common.rpc.handlers import Handlers, Side, reportable_error
 from common.rpc.link import Link
 from common.rpc.peers import Address, idle_timeout_capability, release_capability
-from common.rpc.region_commands import RACK_RENEW, REGION_ADDRESSES, RegionAddresses, RenewCall
 from common.rpc.session import Limits
 from common.rpc.tls import MemberTls
 from common.serialization import from_dict
+from common.trust.certificates import Role, load_certificate, make_key, make_signing_request, renew_at, utc_now
 from rackd.identity import Identity
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

@@ -30,12 +30,12 @@ from rackd.event_watch import EventWatcher
 from rackd.executor import Executor
 from rackd.fenced_calls import FencedCalls
 from rackd.fencing_tokens import FencingTokens
-from rackd.guest_reports import GuestReports
 from rackd.identity import Identity
 from rackd.rack_metrics import RackMetrics
 from rackd.region_content import RegionContent
 from rackd.region_link import Environment, RegionLinks
-from rackd.report_listener import report_listener
+from rackd.reports.guest_reports import GuestReports
+from rackd.reports.report_listener import report_listener
 from rackd.settings import LOGGED_AS, RackSettings
 from rackd.usage.commands import UsageCommands
 from rackd.usage.guest_metrics import GuestMetrics

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from attrs import frozen
 
+from common.hosts.usage import EVERY_S
 from common.process.logging import LEVELS
 from common.process.plain_http import check_header_is_private
 from common.process.settings import setting
 from common.rpc.session import IDLE_TIMEOUT_S, LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
 from common.tracing.export import CA_DOC, ENDPOINT_DOC, HEADERS_DOC, RATIO_DOC, TraceOptions
-from common.usage import EVERY_S
 
 LOGGED_AS = {"program": "rackd"}  # in each line of the log
 CONFIG_FILE = Path("/etc/innkeeper/rackd.toml")

@@ -16,9 +16,9 @@ from common.process.logging import configure_logging
 from common.process.settings import config_file, load
 from common.process.systemd_notify import ServiceManager
 from common.release import running_release
-from regiond import backup_command_line, setup_command_line
-from regiond.settings import CONFIG_FILE, LOGGED_AS, RegionSettings
-from regiond.upgrades import command_line as upgrade_check
+from regiond.commands import backup_command_line, setup_command_line
+from regiond.commands.upgrades import command_line as upgrade_check
+from regiond.process.settings import CONFIG_FILE, LOGGED_AS, RegionSettings
 
 OPEN_FILES = 65536  # a connection each for API clients, racks and PostgreSQL
 
@@ -82,7 +82,7 @@ async def _run(settings: RegionSettings, options: argparse.Namespace) -> None:
 
 
 async def _create_key(settings: RegionSettings, username: str) -> None:
-    from regiond.admin_commands import create_api_key  # noqa: PLC0415  # after the reactor
+    from regiond.commands.admin_commands import create_api_key  # noqa: PLC0415  # after the reactor
 
     print(await create_api_key(settings, username, "created on the region's computer"))  # noqa: T201  # the command's answer
 
@@ -114,28 +114,28 @@ def _read_password(username: str, source: str | None) -> str | None:
 
 
 async def _store_password(settings: RegionSettings, username: str, password: str) -> None:
-    from regiond.admin_commands import set_password  # noqa: PLC0415  # after the reactor
+    from regiond.commands.admin_commands import set_password  # noqa: PLC0415  # after the reactor
 
     await set_password(settings, username, password)
     print(f"The password of {username} is set. Log in with: innkeeper login PROFILE URL --username {username}")  # noqa: T201
 
 
 async def _create_administrator(settings: RegionSettings, username: str | None, password: str) -> None:
-    from regiond.admin_commands import create_administrator  # noqa: PLC0415  # after the reactor
+    from regiond.commands.admin_commands import create_administrator  # noqa: PLC0415  # after the reactor
 
     name = await create_administrator(settings, username, password)
     print(f"The administrator {name} was created. Log in with: innkeeper login PROFILE URL --username {name}")  # noqa: T201
 
 
 async def _replace_authority(settings: RegionSettings) -> None:
-    from regiond.admin_commands import use_own_authority  # noqa: PLC0415  # after the reactor
+    from regiond.commands.admin_commands import use_own_authority  # noqa: PLC0415  # after the reactor
 
     fingerprint = await use_own_authority(settings)
     print(f"The authority is now {fingerprint}. Every rack and RPC client has to join again.")  # noqa: T201
 
 
 async def _check(settings: RegionSettings) -> None:
-    from regiond.admin_commands import check  # noqa: PLC0415  # after the reactor
+    from regiond.commands.admin_commands import check  # noqa: PLC0415  # after the reactor
 
     wrong = await check(settings)
     if wrong:
@@ -144,7 +144,7 @@ async def _check(settings: RegionSettings) -> None:
 
 
 async def _rewrap(settings: RegionSettings, new_key_file: Path) -> None:
-    from regiond.admin_commands import rewrap_secrets  # noqa: PLC0415  # after the reactor
+    from regiond.commands.admin_commands import rewrap_secrets  # noqa: PLC0415  # after the reactor
 
     print(await rewrap_secrets(settings, new_key_file, os.environ))  # noqa: T201  # the command's answer
 

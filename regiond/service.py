@@ -13,7 +13,6 @@ from attrs import frozen
 from twisted.internet.error import CannotListenError
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from common.certificates import Role
 from common.errors import BadSettings
 from common.process.daemon import freeze_gc
 from common.process.deferreds import from_deferred
@@ -22,20 +21,21 @@ from common.process.settings_reload import SettingsReload
 from common.process.systemd_notify import ServiceManager
 from common.release import running_release
 from common.rpc.peers import Peer
+from common.trust.certificates import Role
+from regiond.accounts.local_access import LocalAccess
 from regiond.api.declaration.endpoint import SiteInfo
 from regiond.api.http.forwarding import ProxyHeaders, TrustedProxies
 from regiond.api.http.site import ApiSite, SiteOptions, make_site
-from regiond.components import BackgroundTask, Components
 from regiond.db.migrate import MIGRATED_CHANNEL
 from regiond.events.changes import CHANGED_CHANNEL
 from regiond.events.tail import EVENT_CHANNEL
-from regiond.listening import listen
-from regiond.local_access import LocalAccess
 from regiond.operations import lease_store
+from regiond.process.listening import listen
+from regiond.process.settings import RegionSettings
 from regiond.racks.enrolment.rpc_clients import REVOKED_CHANNEL
 from regiond.racks.store import REMOVED_CHANNEL
-from regiond.settings import RegionSettings
 from regiond.ui.pages import make_pages
+from regiond.wiring.components import BackgroundTask, Components
 from regiond.wiring.health import wire_health
 from regiond.wiring.region import wire
 from regiond.wiring.reload import apply_settings

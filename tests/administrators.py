@@ -6,9 +6,9 @@ from pathlib import Path
 
 from common.process.private_files import write_private
 from regiond.accounts.service import Accounts
-from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
+from regiond.requests.caller import Caller
 
 API_KEY_FILE = "admin.apikey"  # in the state folder of a test's region
 _INSERT = "insert into account (username, is_admin) values ('admin', true) on conflict do nothing returning id"

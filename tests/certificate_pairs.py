@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from common.certificates import fingerprint
+from common.trust.certificates import fingerprint
 
 DAY = timedelta(days=1)
 

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from common.addresses.host_identity import identity_fingerprint
 from common.addresses.libvirt import parse
 from common.addresses.simulated import SimulatedAddress
-from common.discovery import Discovery
 from common.errors import NotTrusted
+from common.hosts.discovery import Discovery
 from common.values import DriverType, HostAccess, PeerIdentity
 from rackd.drivers.contract import Driver
 from rackd.drivers.libvirt.connection import ssh

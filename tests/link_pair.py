@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from common.certificates import Role
 from common.errors import LinkLost
 from common.rpc.handlers import Side
 from common.rpc.link import Link
 from common.rpc.peers import Peer
+from common.trust.certificates import Role
 
 
 class _Carrier:

@@ -15,13 +15,13 @@ from typing import Any, cast
 from attrs import define, evolve, field
 
 from common.addresses.lxd import parse
-from common.certificates import fingerprint, load_certificate, make_authority, utc_now
-from common.deployment_spec import ImageRef
-from common.discovery import Discovery
-from common.disk_content import DiskPart
+from common.disks.disk_content import DiskPart
 from common.errors import OF_IDENTITY, HostUnreachable, NotFound, NotTrusted, PeerChanged
-from common.guest_spec import GuestSpec
+from common.guests.deployment_spec import ImageRef
+from common.guests.guest_spec import GuestSpec
+from common.hosts.discovery import Discovery
 from common.product_commands import commands_of
+from common.trust.certificates import fingerprint, load_certificate, make_authority, utc_now
 from common.values import (
     DriverType,
     Guest,
@@ -32,7 +32,7 @@ from common.values import (
 )
 from rackd.drivers.contract import Driver, ImageContent
 from rackd.drivers.driver_errors import only_whole_disks
-from rackd.drivers.lxd.guests.qcow2_extents import Qcow2Extents
+from rackd.drivers.lxd.guests.disks.qcow2_extents import Qcow2Extents
 from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.settings import RackSettings

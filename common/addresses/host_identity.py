@@ -11,8 +11,8 @@ import hashlib
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
-from common.certificates import fingerprint, load_certificate
 from common.errors import InvalidRequest, NotTrusted
+from common.trust.certificates import fingerprint, load_certificate
 
 MAX_CHARACTERS = 32 * 1024  # several times the largest that servers present
 

@@ -39,7 +39,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from common.bounded_body import BoundedBody, TooLarge
+from common.bodies.bounded_body import BoundedBody, TooLarge
 from common.process.deferreds import from_deferred
 from common.process.https_policy import HttpsPolicy
 from common.process.tcp_endpoint import tcp_endpoint

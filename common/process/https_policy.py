@@ -17,7 +17,7 @@ from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
 from common.errors import NotTrusted
-from common.server_trust import ServerTrust
+from common.trust.server_trust import ServerTrust
 
 KEPT = 64  # contexts, each of one host and its authorities
 KEPT_FOR_S = 300.0  # then the authorities of the computer are read again: they may have changed

@@ -17,8 +17,8 @@ from typing import Any, TextIO, cast
 import structlog
 from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
 
-from common.hidden_text import revealed
 from common.process.refused_connections import RefusedConnections
+from common.words.hidden_text import revealed
 
 NO_FIELDS: Mapping[str, str] = {}
 LEVELS = ("debug", "info", "warning", "error")

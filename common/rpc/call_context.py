@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from structlog.contextvars import get_contextvars
 
-from common.certificates import Role
+from common.trust.certificates import Role
 
 CallContext = Mapping[str, str | int]
 

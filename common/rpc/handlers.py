@@ -9,13 +9,13 @@ from uuid import uuid4
 import structlog
 from attrs import field, frozen
 
-from common.certificates import Role
 from common.errors import Busy, InnkeeperError, InternalError, NotAllowed
 from common.process.exhaustion import exhaustion
 from common.rpc.call_observer import UNOBSERVED, CallObserver
-from common.rpc.command import Command
+from common.rpc.commands.command import Command
 from common.rpc.frames import Hello
 from common.rpc.session import HIGHEST_VERSION, LOWEST_VERSION, Limits
+from common.trust.certificates import Role
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -9,10 +9,9 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from common.certificates import Role
 from common.errors import InnkeeperError, InvalidRequest, LinkLost, PeerSilent, ResponseRejected
 from common.rpc.call_context import CALL_ID, CallContext, current_context
-from common.rpc.command import Command
+from common.rpc.commands.command import Command
 from common.rpc.frames import Unsendable
 from common.rpc.handler_tasks import HandlerTasks
 from common.rpc.handlers import EventHandler, Side
@@ -32,6 +31,7 @@ from common.rpc.session_events import (
     Output,
 )
 from common.serialization import to_dict
+from common.trust.certificates import Role
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from attrs import frozen
 
 from common.addresses.host_names import bracketed
-from common.certificates import Role
 from common.errors import InvalidRequest
 from common.rpc.session import LONGEST_IDLE_TIMEOUT_S, SHORTEST_IDLE_TIMEOUT_S
+from common.trust.certificates import Role
 
 
 @frozen(kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, TypeVar
 
-from common.certificates import Role
 from common.errors import (
     AnswerNotKept,
     BadSettings,
@@ -26,11 +25,12 @@ from common.errors import (
     ResponseRejected,
     TokenRejected,
 )
-from common.hidden_text import hidden, with_hidden_places
-from common.rpc.command import Command
+from common.rpc.commands.command import Command
 from common.rpc.frames import clipped
 from common.rpc.peers import Peer
 from common.serialization import from_dict
+from common.trust.certificates import Role
+from common.words.hidden_text import hidden, with_hidden_places
 
 Q = TypeVar("Q")
 R = TypeVar("R")

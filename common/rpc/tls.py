@@ -18,7 +18,9 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSS
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from common.certificates import (
+from common.errors import NotTrusted
+from common.rpc.peers import Peer
+from common.trust.certificates import (
     Credentials,
     Role,
     check_issued_by,
@@ -29,8 +31,6 @@ from common.certificates import (
     subject_of,
     utc_now,
 )
-from common.errors import NotTrusted
-from common.rpc.peers import Peer
 
 
 class PeerIdentifier(Protocol):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from common.certificates import Role
 from common.rpc.call_observer import CallObserver
 from common.rpc.peers import Peer
 from common.tracing.spans import Kind, Tracer, active, current, ending
+from common.trust.certificates import Role
 
 SYSTEM = "rpc.system"  # the names of OpenTelemetry's conventions
 METHOD = "rpc.method"

@@ -27,7 +27,7 @@ from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatio
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace import set_span_in_context as in_context
 
-from common.bounded_body import BoundedBody, TooLarge, TooSlow
+from common.bodies.bounded_body import BoundedBody, TooLarge, TooSlow
 from common.rate_limit import RateLimiter
 from common.release import running_release
 from common.tracing.spans import NO_ATTRIBUTES, Attributes, Kind, Span

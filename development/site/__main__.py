@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from common.release import running_release
-from development.generated_section import CHECKOUT
+from development.generated.generated_section import CHECKOUT
 from development.site.manual import manual
 from development.site.navigation import navigation
 from development.site.pages import all_pages

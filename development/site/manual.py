@@ -17,8 +17,8 @@ from rackd.command_line import parser as rackd
 from rackd.settings import CONFIG_FILE as RACK_FILE
 from rackd.settings import RackSettings
 from regiond.__main__ import parser as regiond
-from regiond.settings import CONFIG_FILE as REGION_FILE
-from regiond.settings import RegionSettings
+from regiond.process.settings import CONFIG_FILE as REGION_FILE
+from regiond.process.settings import RegionSettings
 
 FOLDER = "reference/generated/manual"
 _SECTIONS = {1: "User Commands", 5: "File Formats", 8: "System Administration"}

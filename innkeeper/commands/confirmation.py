@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
-from common.phrases import number_of
 from common.units import BYTES_PER_GB
+from common.words.phrases import number_of
 from innkeeper.output.terminal import Terminal
 
 BY_NAME = "name"

@@ -10,13 +10,13 @@ from typing import Any
 from common.errors import InnkeeperError, InvalidRequest
 from common.process.private_files import make_private_folder, write_private
 from innkeeper.arguments import Given, Options, Usage, check_known
-from innkeeper.client_credentials import AUTHORITY, CERTIFICATE, KEY, is_expired
 from innkeeper.commands.api_commands import value_of
 from innkeeper.commands.changes import Changes
 from innkeeper.http import Api
 from innkeeper.output.terminal import Terminal
 from innkeeper.profiles import Profiles
 from innkeeper.request_body import Body
+from innkeeper.rpc_calls.client_credentials import AUTHORITY, CERTIFICATE, KEY, is_expired
 
 TOKEN_USAGE = "usage: innkeeper [--profile PROFILE] rack token [zones=ZONE,…] [lifetime_s=SECONDS]"  # noqa: S105  # help, no token
 ISSUE_USAGE = "usage: innkeeper [--profile PROFILE] client issue NAME [--to FOLDER]"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.errors import InnkeeperError, rebuild
-from common.operation_words import purpose
+from common.words.operation_words import purpose
 from innkeeper.http import Api, relative_path
 from innkeeper.output.progress import Progress, Report
 

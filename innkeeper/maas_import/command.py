@@ -15,8 +15,8 @@ from attrs import evolve
 
 from common.errors import InnkeeperError, InvalidRequest
 from common.maas.inventory import Host, Inventory
-from common.phrases import number_of
 from common.serialization import to_dict
+from common.words.phrases import number_of
 from innkeeper.arguments import Usage
 from innkeeper.commands.operation_wait import wait_for_operation
 from innkeeper.http import Api

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from common.maas.inventory import LeftOut
-from common.phrases import number_of
+from common.words.phrases import number_of
 from innkeeper.maas_import.tables import Row, Tables
 
 ADMINISTRATORS, _ADMINISTRATORS_ID = "administrators", "1"

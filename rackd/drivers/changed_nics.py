@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.errors import NotFound, WrongState
-from common.guest_spec import NicSpec
+from common.guests.guest_spec import NicSpec
 from common.values import Guest, GuestNic, NicKind, PowerState
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
-from common.cloud_init_network import EthernetConfig, ip_version, render
-from common.guest_spec import NicSpec
+from common.guests.cloud_init_network import EthernetConfig, ip_version, render
+from common.guests.guest_spec import NicSpec
 
 
 def network_config(nics: Iterable[NicSpec], *, leased: Container[str] = ()) -> str | None:

@@ -9,10 +9,10 @@ from typing import Protocol
 from attrs import frozen
 
 from common.boot import BootOnce, StartOrder
-from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
-from common.discovery import Discovery, VolumeRef
-from common.guest_content import GuestContent
-from common.guest_spec import GuestSpec
+from common.guests.deployment_spec import CloudInitSeed, HostImage, ImageRef
+from common.guests.guest_content import GuestContent
+from common.guests.guest_spec import GuestSpec
+from common.hosts.discovery import Discovery, VolumeRef
 from common.values import (
     Autostart,
     DiskSize,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar, Protocol
 
 from common.boot import BootOrder, BootOrders, IsoState
-from common.disk_content import CopiedDisk, DiskPart, ReadPart
-from common.guest_placement import GuestPlacement
-from common.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.disks.disk_content import CopiedDisk, DiskPart, ReadPart
+from common.guests.guest_placement import GuestPlacement
+from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import DiskSize, GrownDisk, GuestRef, GuestSize, PowerState, Resized
 from rackd.drivers.driver_errors import only_whole_disks
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from common.deployment_spec import ImageRef
 from common.errors import DriverFailed, OutOfCapacity
-from common.guest_spec import DiskSpec
-from common.rpc.region_commands import CONTENT_PART_BYTES
+from common.guests.deployment_spec import ImageRef
+from common.guests.guest_spec import DiskSpec
+from common.rpc.commands.region_commands import CONTENT_PART_BYTES
 from rackd.drivers.contract import ImageContent
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from attrs import evolve
 
-from common.rpc.command import Command
+from common.hosts.usage import HostUsage, UsageHistory
+from common.rpc.commands.command import Command
+from common.rpc.commands.usage_commands import RACK_USAGE, RACK_USAGE_HISTORY, UsageCall, UsageHistoryCall
 from common.rpc.handlers import Handler
-from common.rpc.usage_commands import RACK_USAGE, RACK_USAGE_HISTORY, UsageCall, UsageHistoryCall
-from common.usage import HostUsage, UsageHistory
 from rackd.usage.history import Histories
 
 GUESTS_PER_PART = 100  # larger frames delay other calls of the link

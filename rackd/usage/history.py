@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from attrs import define, field, frozen
 
-from common.usage import HISTORY_FIELDS, SAMPLES, GuestUsage, HostUsage, Usage, UsageHistory
+from common.hosts.usage import HISTORY_FIELDS, SAMPLES, GuestUsage, HostUsage, Usage, UsageHistory
 from rackd.drivers.usage_counters import GuestCounters, HostCounters
 from rackd.usage.rates import guest_usage, host_usage
 

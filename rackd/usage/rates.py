@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from attrs import evolve
 
-from common.usage import Usage
+from common.hosts.usage import Usage
 from rackd.drivers.usage_counters import GuestCounters, HostCounters
 
 _NS = 1e9

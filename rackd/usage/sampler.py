@@ -10,10 +10,10 @@ from functools import partial
 import structlog
 
 from common.errors import InnkeeperError
+from common.hosts.usage import EVERY_S, SAMPLES
 from common.process.periodic import NextRoundIn, PeriodicTask
 from common.rate_limit import RateLimiter
-from common.rpc.host_method import CallClass
-from common.usage import EVERY_S, SAMPLES
+from common.rpc.commands.host_method import CallClass
 from common.values import HostAccess
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor

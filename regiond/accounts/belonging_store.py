@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from regiond.accounts.belongings import Belonging, Belongings
 from regiond.db.pool import Db, Row
-from regiond.deletion_plan import AffectedRecord
+from regiond.requests.deletion_plan import AffectedRecord
 
 # Stock is nobody's: operators of its pool allocate it. The pool of a detached machine may exist no longer.
 _OWNED = """

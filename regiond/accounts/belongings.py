@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import frozen
 
 from common.errors import InvalidRequest
-from common.phrases import first_of
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from common.words.phrases import first_of
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
 
 _MAX_NAMED = 5
 # The plural of each kind, in the order of texts.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from regiond.accounts.model import Grant
-from regiond.caller import PoolRole
 from regiond.db.pool import Db
+from regiond.requests.caller import PoolRole
 
 _OF_ACCOUNT = "select pool_id, role from pool_grant where account_id = $1"
 # The lock delays a revocation until what relies on the grant is committed.

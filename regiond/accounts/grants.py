@@ -10,10 +10,10 @@ from attrs import evolve
 from common.errors import InvalidRequest
 from regiond.accounts import grant_store, store
 from regiond.accounts.model import Grant
-from regiond.caller import Caller, PoolRole
 from regiond.db.pool import Database, Db
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
-from regiond.validation_messages import no_object
+from regiond.requests.caller import Caller, PoolRole
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.validation_messages import no_object
 
 DEFAULT_POOL_ID = 0
 

@@ -11,8 +11,8 @@ from regiond.accounts.model import ApiKey, ImportedUser, NewUser, check_email, c
 from regiond.accounts.passwords import is_foreign_hash
 from regiond.accounts.ssh_keys import MAX_SSH_KEYS
 from regiond.accounts.ssh_public_key import parse_public_key
-from regiond.caller import Caller, PoolRole
 from regiond.db.pool import Database, Db
+from regiond.requests.caller import Caller, PoolRole
 
 KEY_NAME = "from MAAS"
 

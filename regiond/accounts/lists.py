@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from common.errors import InvalidRequest
 from regiond.accounts import list_store
 from regiond.accounts.model import MAX_SAVED_FILTERS, ListColumns, SavedFilter
-from regiond.caller import Caller
 from regiond.db.pool import Database, Db
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
-from regiond.validation_messages import existing
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.validation_messages import existing
 
 _WORD = "saved filter of yours"
 

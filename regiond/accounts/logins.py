@@ -16,8 +16,8 @@ from regiond.accounts.login_limits import LoginLimits
 from regiond.accounts.model import WRONG, Login, check_key_name
 from regiond.accounts.passwords import Passwords, is_foreign_hash
 from regiond.accounts.service import Accounts
-from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.requests.caller import Caller
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

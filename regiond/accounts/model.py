@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from common.errors import InvalidRequest, NotAllowed
 from regiond.accounts import csrf
-from regiond.caller import Caller, PoolRole
+from regiond.requests.caller import Caller, PoolRole
 
 WRONG = "Wrong user name or password."
 MAX_KEY_NAME = 255

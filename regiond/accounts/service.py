@@ -16,9 +16,9 @@ from common.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound
 from regiond.accounts import store, user_store
 from regiond.accounts.grants import RecordEvent, with_grants
 from regiond.accounts.model import MAX_KEYS, ApiKey, ApiKeyView, Login, SignatureMethod, check_key_name, secret_hash
-from regiond.caller import Caller
 from regiond.db.pool import Database, Db
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from attrs import frozen
 
 from regiond.accounts.model import SessionView
-from regiond.caller import Caller
 from regiond.db.pool import Db, Row
+from regiond.requests.caller import Caller
 
 _INSERT = """
     insert into web_session (account_id, token_hash, expires_at, idle_ends_at, address, user_agent)

@@ -19,9 +19,9 @@ from regiond.accounts.csrf import csrf_secret
 from regiond.accounts.grants import RecordEvent, with_grants
 from regiond.accounts.logins import Logins
 from regiond.accounts.model import Session, SessionView
-from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

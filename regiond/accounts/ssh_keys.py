@@ -7,10 +7,10 @@ from regiond.accounts import ssh_key_store
 from regiond.accounts.grants import RecordEvent
 from regiond.accounts.model import SshKey
 from regiond.accounts.ssh_public_key import parse_public_key
-from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
-from regiond.validation_messages import existing
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.validation_messages import existing
 
 MAX_SSH_KEYS = 100  # of one user
 

@@ -9,9 +9,9 @@ from attrs import evolve, frozen
 
 from common.errors import NotAuthenticated
 from regiond.accounts.model import WRONG, ApiKey, ApiKeyView, Login, secret_hash
-from regiond.caller import Caller
 from regiond.db.pool import Db, Row, of_row
-from regiond.deletion_plan import AffectedRecord
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord
 
 _OWNER = """
     select k.id as key_id, k.token_secret_hash, k.sealed_token_secret,

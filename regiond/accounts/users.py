@@ -24,10 +24,10 @@ from regiond.accounts.grants import RecordEvent, grant_default, still_operators
 from regiond.accounts.model import NewUser, User, UserChange, check_email, check_username
 from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
-from regiond.caller import Caller
 from regiond.db.pool import Database, Db
-from regiond.deletion_plan import DeletionPlan
-from regiond.validation_messages import no_object
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import DeletionPlan
+from regiond.requests.validation_messages import no_object
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -8,10 +8,10 @@ from contextlib import aclosing
 from attrs import evolve
 
 from common.errors import InnkeeperError
-from common.hidden_text import masked_bytes, revealed_bytes
+from common.words.hidden_text import masked_bytes, revealed_bytes
 from regiond.api.replies import Reply, Terminal, Upgrade
-from regiond.audience import error_shown_to, text_shown_to
-from regiond.caller import Caller
+from regiond.requests.audience import error_shown_to, text_shown_to
+from regiond.requests.caller import Caller
 
 
 def shown_reply(reply: Reply, reader: Caller | None) -> Reply:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from attrs import evolve, field, frozen
 
-from common.hidden_text import MARKS
+from common.words.hidden_text import MARKS
 from regiond.api.json_text import indented
 
 JSON_UTF8 = "application/json; charset=utf-8"

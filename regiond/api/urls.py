@@ -6,8 +6,8 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from common.errors import NotFound
-from regiond.identifiers import ID_PREFIX, ROW_ID_MAX, as_id
-from regiond.validation_messages import no_object
+from regiond.requests.identifiers import ID_PREFIX, ROW_ID_MAX, as_id
+from regiond.requests.validation_messages import no_object
 
 BASE = "/MAAS/api/2.0/"
 

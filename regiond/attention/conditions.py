@@ -17,7 +17,7 @@ from __future__ import annotations
 from regiond.hosts.error_details import PRODUCT
 from regiond.ledger.claimable import CLAIMED_OF_STORAGE, MOST_CLAIMABLE
 from regiond.ledger.model import SHARED_POOL_TYPES
-from regiond.machines.wanted_power.conditions import AUTOSTART, WAITS_FOR_PERSON
+from regiond.machines.power.wanted_power.conditions import AUTOSTART, WAITS_FOR_PERSON
 from regiond.racks.model import RACKS_LINK_WITHIN_S
 
 _SHARED = ", ".join(f"'{one}'" for one in sorted(SHARED_POOL_TYPES))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from common.messages import counted_message, message
+from common.words.messages import counted_message, message
 from regiond.attention.model import Found, Words, sentence
 
 _SHOWN_VOLUMES = 3

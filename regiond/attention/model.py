@@ -9,8 +9,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from common.expiry import SOON_DAYS
-from common.messages import Message
+from common.trust.expiry import SOON_DAYS
+from common.words.messages import Message
 
 WAITING_AFTER_S = 600.0
 CERTIFICATE_DAYS = SOON_DAYS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from common.messages import message
+from common.words.messages import message
 from regiond.attention.model import AttentionKind, Found, ObjectType
 from regiond.quotas.model import RESOURCES, Quota
 

@@ -22,9 +22,9 @@ from regiond.attention.model import (
 from regiond.attention.quota_use import nearly_used
 from regiond.attention.recent_quotas import RecentQuotas
 from regiond.attention.wording import item_of
-from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.quotas.model import Quota
+from regiond.requests.caller import Caller
 
 MOST_OF_KIND = 1000
 NOTE_EVERY_S = 15.0

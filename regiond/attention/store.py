@@ -9,8 +9,8 @@ from attrs import frozen
 
 from regiond.attention.conditions import CONDITIONS
 from regiond.attention.model import AttentionFilter, AttentionKind, AttentionLimits, Found, ObjectType
-from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, Row, of_row
+from regiond.requests.caller import Caller, seen_by
 
 _VISIBLE = "($1::integer[] is null or c.seen_pool_id = any($1) or $2::integer = any(c.accounts))"
 # Rows of a kind are numbered as they are shown: broken ones first, then the newest.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from common.messages import counted_message, joined, marked, message
-from common.operation_words import purpose
-from common.phrases import first_of
+from common.words.messages import counted_message, joined, marked, message
+from common.words.operation_words import purpose
+from common.words.phrases import first_of
 from regiond.attention.certificate_wording import certificate, client_certificate, server_certificate
 from regiond.attention.host_wording import distrusted, unreachable
 from regiond.attention.machine_wording import (

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
-from regiond.identifiers import findable, storable
+from regiond.requests.identifiers import findable, storable
 
 MAX_VALUE_CHARS = 256
 NOT_RECORDED = "(not recorded)"

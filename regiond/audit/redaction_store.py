@@ -11,8 +11,8 @@ import asyncpg
 from common.errors import InvalidRequest, NotFound, WrongState
 from regiond.audit.model import Redaction, recorded_text
 from regiond.audit.redaction import OldRequest, Target
-from regiond.caller import Caller
 from regiond.db.pool import Db
+from regiond.requests.caller import Caller
 
 _REDACT = "select audit_redact($1::jsonb, $2::jsonb)"
 _ACTIONS = "select id, action from audit_entry where id = any($1::bigint[]) and answers is null"

@@ -31,9 +31,9 @@ from regiond.audit.model import (
     request_text,
 )
 from regiond.audit.repetitions import Rejection, Repetitions
-from regiond.batcher import Batcher
-from regiond.caller import Caller
 from regiond.db.pool import Database, reading
+from regiond.process.batcher import Batcher
+from regiond.requests.caller import Caller
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

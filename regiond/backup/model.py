@@ -10,8 +10,8 @@ from typing import Any
 from attrs import field, frozen
 
 from common.errors import BadSettings, InnkeeperError
-from common.phrases import number_of
 from common.serialization import from_dict, to_dict
+from common.words.phrases import number_of
 
 FORMAT = 1
 MIN_PASSPHRASE_CHARS = 12

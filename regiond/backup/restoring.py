@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from common.errors import WrongState
-from common.phrases import first_of, number_of
 from common.process.private_files import make_private_folder, write_private
+from common.words.phrases import first_of, number_of
 from regiond.backup import programs, store
 from regiond.backup.archive import ArchiveReader
 from regiond.backup.model import AppliedMigration, BackupFailed, Manifest

@@ -12,18 +12,18 @@ from collections.abc import Collection, Iterable, Mapping
 from attrs import evolve, field, frozen
 
 from common.addresses.lxd import parse
-from common.discovery import Discovery, Problem
 from common.errors import InnkeeperError, InvalidRequest
-from common.hidden_text import hidden, hidden_place
-from common.phrases import number_of
+from common.hosts.discovery import Discovery, Problem
 from common.values import ClusterMember
+from common.words.hidden_text import hidden, hidden_place
+from common.words.phrases import number_of
 from regiond.clusters import store
 from regiond.clusters.store import KnownCluster
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.identifiers import storable
 from regiond.racks.calls.address_calls import AddressCalls
+from regiond.requests.identifiers import storable
 
 CHECKS_AT_ONCE = 8
 IDENTIFY_DEADLINE_S = 12.0  # the rack ends an attempt to connect after 10 s

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from common.capacity import NOTHING, Capacity, ResourceCapacity
+from common.hosts.capacity import NOTHING, Capacity, ResourceCapacity
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, HostState, HostView, StoragePoolView, storage_bytes_of
 from regiond.ledger.capacity_totals import total_capacity

@@ -7,7 +7,6 @@ import structlog
 from common.addresses.lxd import parse as parse_lxd_address
 from common.errors import NotFound, WrongState
 from common.values import HostFacts
-from regiond.caller import Caller
 from regiond.clusters import store
 from regiond.clusters.model import ClusterChange, ClusterView, view
 from regiond.db.pool import Database, Db, reading
@@ -17,8 +16,9 @@ from regiond.groups.service import Groups
 from regiond.hosts.operation_intents import Confirm
 from regiond.hosts.removal_model import HostRemoval
 from regiond.hosts.service import Hosts
-from regiond.identifiers import new_host_system_id
 from regiond.operations.model import Operation
+from regiond.requests.caller import Caller
+from regiond.requests.identifiers import new_host_system_id
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

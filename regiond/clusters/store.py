@@ -9,12 +9,12 @@ import asyncpg
 from attrs import frozen
 
 from common.errors import NotFound
-from regiond.caller import Caller, visible_pool_ids
 from regiond.clusters.model import ClusterRow
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.host_names import free_host_name, is_name_taken
 from regiond.hosts.store import move_to_zone
+from regiond.requests.caller import Caller, visible_pool_ids
 
 T = TypeVar("T")
 

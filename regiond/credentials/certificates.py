@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from common.certificates import UNREADABLE, fingerprint, load_certificate
 from common.errors import InvalidRequest
+from common.trust.certificates import UNREADABLE, fingerprint, load_certificate
 from regiond.credentials.model import KeyPair, SshKeyPair
 
 KEY_BITS = 4096

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
-from common.certificates import utc_now
 from common.errors import NotFound, WrongState
+from common.trust.certificates import utc_now
 from regiond.credentials import key_pair_store as store
 from regiond.credentials.certificates import make_key_pair
 from regiond.credentials.model import KeyPair, KeyPairView, OpenKeyPair

@@ -11,7 +11,7 @@ from datetime import datetime
 from attrs import field, frozen
 from cryptography import x509
 
-from common.certificates import fingerprint, load_certificate
+from common.trust.certificates import fingerprint, load_certificate
 
 
 @frozen(kw_only=True)

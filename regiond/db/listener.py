@@ -13,8 +13,8 @@ from typing import Any
 import asyncpg
 import structlog
 
-from common.certificates import utc_now
 from common.errors import BadSettings, DatabaseUnavailable
+from common.trust.certificates import utc_now
 from regiond.db.connection import Connection
 from regiond.db.errors import translating_errors
 from regiond.db.history import ServerHistory

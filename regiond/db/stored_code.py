@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from attrs import field, frozen
 
-from common.phrases import first_of
+from common.words.phrases import first_of
 from regiond.db.migration_files import CREATE_TABLE, Migration
 from regiond.db.pool import Db
 

@@ -6,10 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from common.errors import InvalidRequest, NotFound, Unsupported, WrongState
-from common.phrases import first_of
-from regiond.caller import Caller
+from common.words.phrases import first_of
 from regiond.db.pool import Database, Db, reading, unique
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.dns import store
 from regiond.dns.model import (
     MAX_NAME,
@@ -25,7 +23,9 @@ from regiond.dns.model import (
     zone_file,
 )
 from regiond.events.service import Events
-from regiond.validation_messages import existing, no_object
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.validation_messages import existing, no_object
 
 _MAX_NAMED = 4  # addresses in an event
 

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from regiond.db.pool import Db, Row
 from regiond.dns.model import Address, DnsFilter, DnsName, Domain, DomainChange
-from regiond.identifiers import split_reference
+from regiond.requests.identifiers import split_reference
 
 _DOMAINS = """
     select d.id, d.name, d.authoritative, d.ttl_s, count(a.id) as record_count

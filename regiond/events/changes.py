@@ -10,8 +10,8 @@ from uuid import uuid4
 import structlog
 from attrs import frozen
 
-from regiond.caller import Caller
 from regiond.events.model import Changes
+from regiond.requests.caller import Caller
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

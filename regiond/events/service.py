@@ -10,10 +10,10 @@ from uuid import UUID
 import structlog
 from attrs import evolve
 
-from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events import store
 from regiond.events.model import Event, EventFilter, Level, NewEvent
+from regiond.requests.caller import Caller
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

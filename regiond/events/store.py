@@ -9,10 +9,10 @@ from uuid import UUID
 
 from attrs import asdict
 
-from common.hidden_text import MARKED, MARKS
-from regiond.caller import Caller, seen_by
+from common.words.hidden_text import MARKED, MARKS
 from regiond.db.pool import Db, Row
 from regiond.events.model import Event, EventFilter, Level, LogExtent, NewEvent
+from regiond.requests.caller import Caller, seen_by
 
 _INSERT = """
     insert into event (kind, level, message, host_id, system_id, operation_id, rack_id, username, account_id, details)

@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from attrs import evolve
 
-from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events import store
 from regiond.events.model import EventBatch, EventFilter, LogExtent
 from regiond.events.tail import EventTail
+from regiond.requests.caller import Caller
 
 PAGE = 100  # events of a batch
 SPAN = 10_000  # ids that a query reads at most, however few of their events match

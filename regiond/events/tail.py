@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 from common.errors import TooManyAttempts
 from common.process.periodic import NextRoundIn, PeriodicTask
-from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events import store
 from regiond.events.model import LogExtent
+from regiond.requests.caller import Caller
 
 EVENT_CHANNEL = "event"
 MAX_READERS = 100  # of a process

@@ -18,7 +18,7 @@ from regiond.exports import description
 from regiond.exports.disk_reader import DiskImage
 from regiond.exports.disk_writer import DiskWriter
 from regiond.exports.model import BadExport, MachineDescription
-from regiond.validation_messages import shown
+from regiond.requests.validation_messages import shown
 
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK_BYTES = 2**20

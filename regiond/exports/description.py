@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from regiond.exports.model import BadExport, ExportedDisk, ExportedNic, MachineDescription
-from regiond.validation_messages import shown
+from regiond.requests.validation_messages import shown
 
 FORMAT, VERSION = "innkeeper-machine", 1
 FILE = "machine.json"

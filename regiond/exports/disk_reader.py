@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-from common.disk_content import MAX_PART_BYTES, MAX_ZERO_BYTES, DiskPart, is_zero
+from common.disks.disk_content import MAX_PART_BYTES, MAX_ZERO_BYTES, DiskPart, is_zero
 from regiond.exports.disk_writer import HEADER, MAGIC
 from regiond.exports.model import BadExport
 

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from common.disk_content import DiskPart, is_zero
+from common.disks.disk_content import DiskPart, is_zero
 
 CLUSTER_BITS = 16
 CLUSTER = 1 << CLUSTER_BITS

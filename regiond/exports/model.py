@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from regiond.caller import Caller
+from regiond.requests.caller import Caller
 
 UPLOAD_IDLE_S = 600.0  # without a part for so long, an upload is promised no more space than its content takes
 MAX_FILE_BYTES = 16 * 2**40

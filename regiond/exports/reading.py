@@ -11,9 +11,9 @@ from typing import IO, BinaryIO
 
 from attrs import frozen
 
-from common.deployment_spec import ImageFormat, ImageRef
-from common.disk_content import DiskPart
+from common.disks.disk_content import DiskPart
 from common.errors import Busy, WrongState
+from common.guests.deployment_spec import ImageFormat, ImageRef
 from regiond.db.pool import Database, Db
 from regiond.exports import store
 from regiond.exports.archive import Member, Stopped, checked, members_of, sha256_of
@@ -21,7 +21,7 @@ from regiond.exports.disk_reader import DiskImage
 from regiond.exports.disk_writer import DiskWriter
 from regiond.exports.model import BadExport, Export, ExportedDisk
 from regiond.exports.writing import Space
-from regiond.file_folder import Threads
+from regiond.process.file_folder import Threads
 
 _GONE = "The file was deleted, or has expired. Upload it again."
 

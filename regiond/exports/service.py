@@ -14,17 +14,17 @@ from attrs import evolve, frozen
 
 from common.errors import InvalidRequest, NotFound, WrongState
 from common.units import file_size
-from regiond.caller import Caller
 from regiond.db.pool import Database, Db
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.exports import store
 from regiond.exports.model import MAX_FILE_BYTES, MAX_FILE_NAME, Export, ExportState, SubmittedFile
 from regiond.exports.store import NewExport
 from regiond.exports.writing import Space
-from regiond.file_folder import UploadFile, locked
 from regiond.operations.model import OperationState
-from regiond.validation_messages import no_object, shown
+from regiond.process.file_folder import UploadFile, locked
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.validation_messages import no_object, shown
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _CHUNK_BYTES = 2**20

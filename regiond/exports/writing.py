@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from attrs import define, frozen
 
-from common.disk_content import DiskPart
+from common.disks.disk_content import DiskPart
 from common.errors import Busy, OutOfCapacity, QuotaExceeded
 from common.process.private_files import DISK_FULL_ERRNOS
 from common.units import file_size
@@ -22,7 +22,7 @@ from regiond.exports.description import disk_file
 from regiond.exports.disk_writer import DiskWriter
 from regiond.exports.model import ExportLimits, ExportState, MachineDescription
 from regiond.exports.store import NewExport
-from regiond.file_folder import FileFolder, Threads
+from regiond.process.file_folder import FileFolder, Threads
 
 T = TypeVar("T")
 _PROGRESS_EVERY_S = 2.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from uuid import UUID
 
 from common.errors import InvalidRequest, NotFound
-from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.files import store
 from regiond.files.model import MAX_FILENAME, MAX_FILES, FileWithContent, StoredFile, check_file
-from regiond.validation_messages import existing, no_object
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.validation_messages import existing, no_object
 
 
 class Files:

@@ -7,10 +7,10 @@ from typing import get_args
 from attrs import asdict, fields, frozen
 
 from common.errors import InvalidRequest
-from common.phrases import number_of
-from regiond.identifiers import MAX_NAME, NUL_NOT_ALLOWED, is_name
+from common.words.phrases import number_of
 from regiond.placement.requirements import Strategy
-from regiond.validation_messages import REQUIRED, no_choice
+from regiond.requests.identifiers import MAX_NAME, NUL_NOT_ALLOWED, is_name
+from regiond.requests.validation_messages import REQUIRED, no_choice
 
 DEFAULT_ZONE_ID = 1
 DEFAULT_POOL_ID = 0

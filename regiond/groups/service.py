@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping
 from attrs import asdict
 
 from common.errors import InvalidRequest, NotFound
-from common.phrases import number_of
-from regiond.caller import Caller
+from common.words.phrases import number_of
 from regiond.db.pool import Database, Db, reading, unique
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.groups import store
 from regiond.groups.model import (
@@ -23,8 +21,10 @@ from regiond.groups.model import (
     check_group,
     check_strategy,
 )
-from regiond.identifiers import findable
-from regiond.validation_messages import existing, no_such
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.identifiers import findable
+from regiond.requests.validation_messages import existing, no_such
 
 
 async def _pool(db: Db, id_or_name: str, *, caller: Caller | None = None) -> ResourcePool:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from attrs import fields
 
-from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import GroupUsers, PoolChange, ResourcePool, Zone
-from regiond.identifiers import split_reference
+from regiond.requests.caller import Caller, visible_pool_ids
+from regiond.requests.identifiers import split_reference
 
 _ZONES = "select id, name, description from zone order by name"
 _ZONE = "select id, name, description from zone where id::text = $1 or name = $2"

@@ -13,7 +13,7 @@ from common.errors import (
     RackUnreachable,
     WrongState,
 )
-from common.rpc.host_commands import HOST_REACH, HostCall
+from common.rpc.commands.host_commands import HOST_REACH, HostCall
 from regiond.hosts.model import HostState, HostView
 from regiond.hosts.removal_model import HostRemoval
 from regiond.racks.calls.host_calls import HostCalls

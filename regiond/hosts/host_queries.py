@@ -7,25 +7,25 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import evolve
 
-from common.capacity import Capacity
 from common.errors import InvalidRequest
-from regiond.caller import Caller
+from common.hosts.capacity import Capacity
 from regiond.db.pool import reading
 from regiond.events.model import EventFilter
 from regiond.events.service import Events
-from regiond.hosts import guest_view_store, view_store
-from regiond.hosts.address_change import known_server
+from regiond.hosts.address.address_change import known_server
 from regiond.hosts.model import EVERY_GUEST, GuestFilter, GuestView, HostView
-from regiond.hosts.numa_model import NumaNodeView
-from regiond.hosts.numa_usage import numa_usage
+from regiond.hosts.numa.numa_model import NumaNodeView
+from regiond.hosts.numa.numa_usage import numa_usage
 from regiond.hosts.search.searches import HostSearches
 from regiond.hosts.trust.known_before import OF_OTHER_INSTALLATION, TRUSTED_ALREADY
-from regiond.hosts.view_store import read_host
+from regiond.hosts.views import guest_view_store, view_store
+from regiond.hosts.views.view_store import read_host
 from regiond.ledger.capacities import capacities_of_hosts, capacity_with_limits
 from regiond.ledger.capacity_totals import fleet_capacity
 from regiond.ledger.model import FleetCapacity, HostLimits
-from regiond.long_list import LongList
-from regiond.validation_messages import existing, no_object
+from regiond.requests.caller import Caller
+from regiond.requests.long_list import LongList
+from regiond.requests.validation_messages import existing, no_object
 
 GUESTS_BATCH = 500
 _KNOWN_BEFORE = EventFilter(kinds=(TRUSTED_ALREADY, OF_OTHER_INSTALLATION), limit=5)

@@ -8,19 +8,19 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from common.capacity import NOTHING, Capacity, ResourceCapacity
-from common.discovery import Problem
 from common.errors import InvalidRequest
 from common.hardware import Gpu, NetworkDevice
+from common.hosts.capacity import NOTHING, Capacity, ResourceCapacity
+from common.hosts.discovery import Problem
 from common.placement_groups import PlacementGroup
 from common.values import POOL_AVAILABLE, Autostart, DriverType, HostNetwork, NumaNode, Profile
-from regiond.audience import others_read, others_read_that_there_is_one
 from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.error_details import ErrorDetails
 from regiond.hosts.guest_record import GuestRecord
 from regiond.hosts.maintenance.model import Maintenance
-from regiond.validation_messages import outside
+from regiond.requests.audience import others_read, others_read_that_there_is_one
+from regiond.requests.validation_messages import outside
 
 MASK = "********"  # replaces a secret in responses; in a request it changes nothing
 CAPABILITIES = ("composable", "dynamic_local_storage", "over_commit", "storage_pools")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from common.errors import Busy
-from common.operation_kinds import OperationKind
-from regiond.caller import Caller
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.hosts import store
@@ -15,6 +14,7 @@ from regiond.hosts.removal_model import HostRemoval
 from regiond.operations import intent_store
 from regiond.operations import store as operation_store
 from regiond.operations.model import OPEN_STATES, Operation, OperationState, stored_request
+from regiond.requests.caller import Caller
 
 MAX_REMOVE_FAILURES = 200
 MAX_OPEN = 10_000

@@ -9,18 +9,17 @@ from datetime import timedelta
 import structlog
 
 from common.errors import InnkeeperError, InvalidRequest, OperationPending
-from common.rpc.host_commands import HOST_IDENTIFY, HOST_PROJECTS, HostCall
+from common.rpc.commands.host_commands import HOST_IDENTIFY, HOST_PROJECTS, HostCall
 from common.values import Project
-from regiond.caller import Caller
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
-from regiond.hosts import identity_store, store
-from regiond.hosts.address_change import VERIFY_DEADLINE_S
+from regiond.hosts import store
+from regiond.hosts.address import identity_store
+from regiond.hosts.address.address_change import VERIFY_DEADLINE_S
+from regiond.hosts.changes.host_changes import HostChanges, PreparedHost
 from regiond.hosts.discovery.refresh import IDENTIFY_DEADLINE_S
-from regiond.hosts.host_changes import HostChanges, PreparedHost
-from regiond.hosts.host_condition import STALE_AFTER
 from regiond.hosts.host_probe import require_removable
 from regiond.hosts.host_queries import HostQueries
 from regiond.hosts.maintenance.changes import begin_maintenance, end_maintenance
@@ -31,12 +30,14 @@ from regiond.hosts.trust.accepted_identity import accept_identity
 from regiond.hosts.trust.host_removal import planned_fate
 from regiond.hosts.trust.power_parameters import power_parameters
 from regiond.hosts.trust.rotation import open_rotation
-from regiond.idempotency import service as idempotency_service
-from regiond.idempotency.model import IdempotencyKey
+from regiond.hosts.views.host_condition import STALE_AFTER
+from regiond.operations.idempotency import service as idempotency_service
+from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations, outcome
 from regiond.racks.calls.access_guard import without_secrets
 from regiond.racks.calls.host_calls import HostCalls
+from regiond.requests.caller import Caller
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

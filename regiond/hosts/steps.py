@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from attrs import asdict
 
 from common.errors import Busy, DriverFailed, InnkeeperError, rebuild
-from common.operation_kinds import OperationKind
-from common.phrases import number_of
+from common.words.operation_kinds import OperationKind
+from common.words.phrases import number_of
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events

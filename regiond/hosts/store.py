@@ -8,15 +8,15 @@ import asyncpg
 from attrs import frozen
 
 from common.errors import InvalidRequest, NotFound
-from common.hidden_text import hidden
 from common.values import Autostart, DriverType
+from common.words.hidden_text import hidden
 from regiond.credentials import key_pair_store
 from regiond.db.pool import Db
 from regiond.hosts.error_details import NO_DETAILS, PRODUCT, ErrorDetails, Secret, to_column
 from regiond.hosts.host_names import is_name_taken, name_taken
-from regiond.identifiers import storable
 from regiond.ledger import store as ledger_store
-from regiond.validation_messages import no_object
+from regiond.requests.identifiers import storable
+from regiond.requests.validation_messages import no_object
 
 _INSERT = """
     insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from common.certificates import utc_now
+from common.trust.certificates import utc_now
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events

@@ -10,9 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from common.certificates import UNREADABLE, fingerprint
 from common.errors import InvalidRequest
-from common.expiry import NOTICE_DAYS
+from common.trust.certificates import UNREADABLE, fingerprint
+from common.trust.expiry import NOTICE_DAYS
 
 MIN_RSA_BITS = 2048
 

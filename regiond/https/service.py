@@ -11,10 +11,10 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from common.certificates import utc_now
 from common.errors import BadSettings
-from common.expiry import expiry_text
 from common.process.periodic import PeriodicTask
+from common.trust.certificates import utc_now
+from common.trust.expiry import expiry_text
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from attrs import frozen
 
 from common.process.private_files import make_usable_folder, write_private
-from regiond.file_folder import FileFolder, UploadFile
+from regiond.process.file_folder import FileFolder, UploadFile
 
 ID_FILE = "store-id"
 _CHUNK_BYTES = 2**20

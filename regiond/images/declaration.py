@@ -18,7 +18,7 @@ from regiond.images.model import (
     split_architecture,
 )
 from regiond.images.packing import FILE_TYPES, ROOT_FILE_SYSTEMS
-from regiond.validation_messages import no_choice, shown
+from regiond.requests.validation_messages import no_choice, shown
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})?", re.ASCII)

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from common.errors import InvalidRequest
 from regiond.images.model import PREFERRED, Image, full_name
-from regiond.validation_messages import no_object
+from regiond.requests.validation_messages import no_object
 
 CHOSEN = ""  # the architecture of the name that an administrator has chosen
 

@@ -6,10 +6,9 @@ import re
 
 from attrs import frozen
 
-from common.deployment_spec import HostImage
 from common.errors import InvalidRequest, NotFound, Unsupported, UnsupportedByPeer, WrongState
-from common.rpc.host_commands import HOST_FIND_IMAGE, FindImageCall
-from regiond.caller import Caller
+from common.guests.deployment_spec import HostImage
+from common.rpc.commands.host_commands import HOST_FIND_IMAGE, FindImageCall
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.hosts.model import HostView
@@ -20,7 +19,8 @@ from regiond.images.host_image_store import NewHostImage
 from regiond.images.inspection.lxd_metadata import metadata_of
 from regiond.images.model import ARCHITECTURES, Image, ImageState, NamedHostImage, full_name, split_architecture
 from regiond.racks.calls.host_calls import HostCalls
-from regiond.validation_messages import no_object, shown
+from regiond.requests.caller import Caller
+from regiond.requests.validation_messages import no_object, shown
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 

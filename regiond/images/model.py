@@ -9,9 +9,9 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.deployment_spec import ImageFormat
 from common.errors import InvalidRequest
-from regiond.validation_messages import no_object, shown
+from common.guests.deployment_spec import ImageFormat
+from regiond.requests.validation_messages import no_object, shown
 
 CUSTOM = "custom"  # the osystem of an image whose name has none
 PREFERRED = "ubuntu"  # the osystem to prefer among images whose series have the same name

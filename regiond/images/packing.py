@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from attrs import frozen
 
-from common.deployment_spec import ImageFormat
+from common.guests.deployment_spec import ImageFormat
 from regiond.images.model import ISO_FILETYPE, BadImage
 
 _TAR_MAGIC = (257, b"ustar")

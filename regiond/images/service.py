@@ -8,7 +8,6 @@ from pathlib import Path
 from attrs import evolve
 
 from common.errors import InvalidRequest, WrongState
-from regiond.caller import Caller
 from regiond.db.pool import Database, Db, reading
 from regiond.events.service import Events
 from regiond.images import default_store, host_image_store, store
@@ -22,6 +21,7 @@ from regiond.images.model import (
     choose_iso,
     split_architecture,
 )
+from regiond.requests.caller import Caller
 
 
 async def images_removed_with(db: Db, host_id: int, host_ids: Collection[int]) -> tuple[str, ...]:

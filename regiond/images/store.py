@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from common.deployment_spec import ImageFormat
-from regiond.caller import Caller, visible_pool_ids
+from common.guests.deployment_spec import ImageFormat
 from regiond.db.pool import Db, Row
 from regiond.images.model import Image, ImageCopyView, ImageState
-from regiond.validation_messages import existing
+from regiond.requests.caller import Caller, visible_pool_ids
+from regiond.requests.validation_messages import existing
 
 SELECT = """
     select id, name, title, architecture, subarch, filetype, format, sha256, size_bytes, virtual_size_bytes,

@@ -13,7 +13,6 @@ from common.process.periodic import NextRoundIn
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.file_folder import UploadFile, locked
 from regiond.images import default_store, store, upload_store
 from regiond.images.content import ContentFolder, Stopped, sha256_of
 from regiond.images.file_threads import FileThreads
@@ -21,6 +20,7 @@ from regiond.images.inspection.confinement import ConfinementReport
 from regiond.images.inspection.service import Inspected, Inspection
 from regiond.images.model import BadImage, Image, ImageState
 from regiond.images.space import StoreSpace
+from regiond.process.file_folder import UploadFile, locked
 
 RETRY_BUSY_S = 2.0
 MISSING = "Its content is missing in the region's folder of images. Upload it again."

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.deployment_spec import ImageFormat
+from common.guests.deployment_spec import ImageFormat
 from regiond.db.pool import Db
 from regiond.images.declaration import Declaration
 from regiond.images.model import Image

@@ -9,13 +9,10 @@ from functools import partial
 from attrs import evolve, frozen
 
 from common.errors import InvalidRequest, WrongState
-from common.phrases import first_of
 from common.units import file_size
-from regiond.caller import Caller
+from common.words.phrases import first_of
 from regiond.db.pool import Database, Db
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
-from regiond.file_folder import UploadFile, locked
 from regiond.images import store, upload_store
 from regiond.images.content import ContentFolder
 from regiond.images.declaration import Declaration, declared, name_taken
@@ -27,6 +24,9 @@ from regiond.images.inspection.unpacking import Unpacking
 from regiond.images.model import BadImage, Image, ImageState, SubmittedImage
 from regiond.images.packing import Packing, check_filetype
 from regiond.images.space import StoreSpace
+from regiond.process.file_folder import UploadFile, locked
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
 
 
 @frozen(kw_only=True)

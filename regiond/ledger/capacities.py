@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from common.capacity import Capacity, ResourceCapacity
+from common.hosts.capacity import Capacity, ResourceCapacity
 from regiond.db.pool import Db, Row
 from regiond.ledger.capacity_totals import storage_of
 from regiond.ledger.claimable import CLAIMED_OF_STORAGE

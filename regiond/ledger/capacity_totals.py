@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 
-from common.capacity import Capacity, ResourceCapacity
+from common.hosts.capacity import Capacity, ResourceCapacity
 from regiond.ledger.model import FleetCapacity, GroupCapacity, HostCapacity
 from regiond.placement.candidate import same_seen_by, sum_of
 

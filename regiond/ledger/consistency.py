@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from common.phrases import number_of
+from common.words.phrases import number_of
 from regiond.db.pool import Db, Row
 from regiond.ledger.model import TotalMismatch
 

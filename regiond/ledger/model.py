@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from common.capacity import Capacity
+from common.hosts.capacity import Capacity
 
 SHARED_POOL_TYPES = frozenset({"ceph", "cephfs"})  # one pool for all members of a cluster: it counts once
 ClaimRow = tuple[str, int | None, str | None, int]  # resource, storage pool (row id), key, amount

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import evolve
 
 from common.errors import OutOfCapacity
-from common.phrases import number_of
+from common.words.phrases import number_of
 from regiond.db.pool import Db
 from regiond.ledger.claims import claim_batch, claim_discrete, lock_hosts, write_claims
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, ClaimRow, Demand, DiscreteResources, GuestClaims

@@ -8,7 +8,7 @@ from attrs import field, frozen
 from cryptography import x509
 
 from common.errors import InvalidRequest
-from common.server_trust import BY_THE_COMPUTER, ServerTrust, fingerprint_of
+from common.trust.server_trust import BY_THE_COMPUTER, ServerTrust, fingerprint_of
 
 PREFIX = "/MAAS"
 API_PATH = f"{PREFIX}/api/2.0/"

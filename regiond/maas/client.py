@@ -16,8 +16,8 @@ from attrs import define, field, frozen
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.web.http_headers import Headers
 
-from common.bounded_body import TooLarge
-from common.bounded_json import MAX_VALUES
+from common.bodies.bounded_body import TooLarge
+from common.bodies.bounded_json import MAX_VALUES
 from common.errors import DeadlineExceeded, InnkeeperError, LinkLost, MaasUnavailable, NotTrusted, ResponseRejected
 from common.process.http_request import (
     BROKEN,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from common.bounded_json import TooMuchJson, loads
+from common.bodies.bounded_json import TooMuchJson, loads
 from common.errors import InnkeeperError, MaasRefused, MaasUnavailable, ResponseRejected
 
 _EXCERPT = 200

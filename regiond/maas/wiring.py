@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 from regiond.accounts.imported import UserImports
-from regiond.components import MachineLayer, Storage
 from regiond.dns.service import Dns
 from regiond.events.service import Events
 from regiond.maas.bridge.connections import Connections
@@ -23,10 +22,11 @@ from regiond.maas.imports.work import Rooms
 from regiond.maas.parallel.handover import Handover
 from regiond.maas.parallel.watch import Comparisons, ParallelWatch
 from regiond.maas.services import MaasServices
-from regiond.machines.adoption.imports import MachineAdoptions
+from regiond.machines.arrivals.adoption.imports import MachineAdoptions
 from regiond.machines.hardware.requests import HardwareRequests
 from regiond.networks.service import Networks
 from regiond.tags.service import Tags
+from regiond.wiring.components import MachineLayer, Storage
 from regiond.wiring.extension import Built, Layers, RegionExtension
 
 _BRIDGE_DEADLINE_S = 30.0  # of a call of the bridge, for which a machine waits

@@ -7,52 +7,48 @@ from functools import partial
 from uuid import UUID
 
 from common.errors import NotAllowed, NotFound
-from common.operation_kinds import OperationKind
-from common.rpc.host_commands import HOST_FIND, GuestCall
+from common.rpc.commands.host_commands import HOST_FIND, GuestCall
 from common.values import GuestChange, GuestEvent, GuestRef, PowerAction, PowerState
-from regiond.caller import Caller
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.hosts.model import POWER_CHANGED, POWER_CHANGED_TEXT
 from regiond.hosts.removal_model import HostRemoval
-from regiond.idempotency import service as idempotency_service
-from regiond.idempotency.model import IdempotencyKey
 from regiond.ledger import machine_claims
 from regiond.ledger.model import GuestClaims
-from regiond.long_list import LongList
-from regiond.machines import page_store, store, view_store
-from regiond.machines.adoption.affected_guests import affected_guest
-from regiond.machines.deployment.outcome import stop_deployment
-from regiond.machines.guest_spec import known_spec
-from regiond.machines.host_removal_plan import HostRemovalPlan, combined
-from regiond.machines.host_workload import HostWorkload, read_workloads
-from regiond.machines.lifecycle import MachineEvent
-from regiond.machines.machine_removal_plan import MachineRemovalPlan, deletion_plan
-from regiond.machines.machine_searches import MachineSearches
-from regiond.machines.model import GroupCounts, MachineView
-from regiond.machines.operation_intents import (
-    check_owner_is,
-    open_clean_up,
-    open_operation,
-    with_fresh_view,
-)
-from regiond.machines.ownership_rules import check_owner, check_unlocked, composed_for
-from regiond.machines.power_parameter_store import power_parameters
-from regiond.machines.power_plan import power_plan
-from regiond.machines.removal import released_store
-from regiond.machines.removal.current_facts import update_facts
-from regiond.machines.removal.deletion_requests import open_or_join_deletion
-from regiond.machines.removal.host_removal import host_removal_plan
-from regiond.machines.stock import STARTED_ELSEWHERE, record_end
-from regiond.machines.store import announce
+from regiond.machines.core import store, view_store
+from regiond.machines.core.guest_spec import known_spec
+from regiond.machines.core.host_workload import HostWorkload, read_workloads
+from regiond.machines.core.operation_intents import check_owner_is, open_clean_up, open_operation, with_fresh_view
+from regiond.machines.core.ownership_rules import check_owner, check_unlocked, composed_for
+from regiond.machines.core.power_parameter_store import power_parameters
+from regiond.machines.core.stock import STARTED_ELSEWHERE, record_end
+from regiond.machines.core.store import announce
+from regiond.machines.leaving.removal import released_store
+from regiond.machines.leaving.removal.current_facts import update_facts
+from regiond.machines.leaving.removal.deletion_requests import open_or_join_deletion
+from regiond.machines.leaving.removal.host_removal import host_removal_plan
+from regiond.machines.power.plan import power_plan
+from regiond.machines.removal_plans.affected_guests import affected_guest
+from regiond.machines.removal_plans.host_removal_plan import HostRemovalPlan, combined
+from regiond.machines.removal_plans.machine_removal_plan import MachineRemovalPlan, deletion_plan
+from regiond.machines.running.deployment.outcome import stop_deployment
+from regiond.machines.searches import page_store
+from regiond.machines.searches.machine_searches import MachineSearches
+from regiond.machines.values.lifecycle import MachineEvent
+from regiond.machines.values.model import GroupCounts, MachineView
 from regiond.machines.values.power import PowerPlan, PowerRequest
 from regiond.machines.values.removals import DeletionRequest
 from regiond.machines.values.search import MachineFilter
 from regiond.machines.values.states import MachineState
+from regiond.operations.idempotency import service as idempotency_service
+from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.operations.model import Operation, Parent
 from regiond.operations.service import Operations
 from regiond.racks.calls.host_calls import HostCalls
-from regiond.validation_messages import no_object
+from regiond.requests.caller import Caller
+from regiond.requests.long_list import LongList
+from regiond.requests.validation_messages import no_object
 
 FIND_DEADLINE_S = 20.0
 

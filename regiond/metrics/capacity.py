@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
-from common.capacity import Capacity, ResourceCapacity
+from common.hosts.capacity import Capacity, ResourceCapacity
 from common.process.metric_families import Family, Sample
 from regiond.db.pool import Db
 from regiond.ledger.capacities import capacities_of_hosts

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from common.certificates import Role
 from common.process.metric_families import Family, Sample, metrics_of
+from common.trust.certificates import Role
 from regiond.db.pool import Database
 
 _CONNECTIONS = Family(

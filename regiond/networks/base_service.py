@@ -9,12 +9,12 @@ from ipaddress import ip_address
 import asyncpg
 
 from common.errors import Busy, InvalidRequest
-from regiond.caller import Caller
 from regiond.db.pool import Database, Db
-from regiond.identifiers import MAX_NAME, NUL_NOT_ALLOWED, findable, is_name
 from regiond.networks import store
 from regiond.networks.model import Address, Fabric, Space, Subnet, Vlan
-from regiond.validation_messages import REQUIRED, existing
+from regiond.requests.caller import Caller
+from regiond.requests.identifiers import MAX_NAME, NUL_NOT_ALLOWED, findable, is_name
+from regiond.requests.validation_messages import REQUIRED, existing
 
 # One lock for all networks, so that no two transactions create the same one, and none deletes what another refers to.
 # Discovery runs that find nothing new do not take it.

@@ -7,18 +7,18 @@ from collections.abc import Iterable
 from attrs import evolve
 
 from common.errors import InvalidRequest, NotFound
-from common.phrases import number_of
 from common.values import MAX_VID
-from regiond.caller import Caller
+from common.words.phrases import number_of
 from regiond.db.pool import Db, reading, unique
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
-from regiond.identifiers import split_reference
 from regiond.networks import change_store, interface_store, store
 from regiond.networks.base_service import BaseService, check_text, find_fabric, find_space, find_vlan, first_names
 from regiond.networks.model import DEFAULT_FABRIC_ID, Fabric, Vlan, VlanChange
 from regiond.placement.requirements import NO_SPACE
-from regiond.validation_messages import REQUIRED, no_object
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.identifiers import split_reference
+from regiond.requests.validation_messages import REQUIRED, no_object
 
 SMALLEST_MTU, LARGEST_MTU = 552, 65535
 

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-from regiond.caller import Caller, seen_by, visible_pool_ids
 from regiond.db.pool import Db, of_row
 from regiond.networks import store
 from regiond.networks.model import HostInterface, InterfaceLink, UsedAddress
+from regiond.requests.caller import Caller, seen_by, visible_pool_ids
 
 _HOST_ID = "select id from vm_host where system_id = $1 and ($2::integer[] is null or pool_id = any($2))"
 _INTERFACES = """

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from common.errors import InvalidRequest, NotFound
-from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.service import Events
-from regiond.identifiers import MAX_NAME, findable
 from regiond.networks import interface_store
 from regiond.networks.base_service import BaseService
 from regiond.networks.fabrics import chosen_vlan
 from regiond.networks.model import HostInterface
+from regiond.requests.caller import Caller
+from regiond.requests.identifiers import MAX_NAME, findable
 
 
 class Interfaces(BaseService):

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from attrs import frozen
 
-from regiond.deletion_plan import AffectedRecord
+from regiond.requests.deletion_plan import AffectedRecord
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address

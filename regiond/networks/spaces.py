@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from common.errors import InvalidRequest
-from regiond.caller import Caller
 from regiond.db.pool import reading, unique
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.networks import change_store, store
 from regiond.networks.base_service import BaseService, check_text, find_space
 from regiond.networks.model import Space
 from regiond.placement.requirements import NO_SPACE
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
 
 
 class Spaces(BaseService):

@@ -9,8 +9,8 @@ from ipaddress import ip_address, ip_network
 import asyncpg
 
 from regiond.db.pool import Db, of_row
-from regiond.identifiers import split_reference
 from regiond.networks.model import Fabric, Space, Subnet, Vlan
+from regiond.requests.identifiers import split_reference
 
 _CIDR_PREFIX = "cidr:"  # as MAAS's clients write references to subnets
 _VLANS = """

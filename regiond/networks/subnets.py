@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 
 from common.errors import InvalidRequest
-from common.phrases import number_of
-from regiond.caller import Caller
+from common.words.phrases import number_of
 from regiond.db.pool import Db, reading, unique
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.networks import change_store, interface_store, store
 from regiond.networks.base_service import BaseService, check_text, checked_address, find_subnet, first_names
 from regiond.networks.fabrics import chosen_fabric, chosen_space_id, chosen_vlan
 from regiond.networks.ipam import store as ipam_store
 from regiond.networks.model import DEFAULT_FABRIC_ID, Address, IpRange, Network, Subnet, SubnetChange, UsedAddress, Vlan
-from regiond.validation_messages import REQUIRED
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.validation_messages import REQUIRED
 
 _RDNS_MODES = (0, 1, 2)
 

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from common.errors import WrongState
-from regiond.caller import Caller
 from regiond.db.pool import Db
-from regiond.deletion_plan import DeletionPlan
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.operations import lease_store, store
 from regiond.operations.model import UNDO_WAITS_FOR, Operation, OperationState, can_be_abandoned
 from regiond.operations.wait_reason import WaitFacts, purpose_of
 from regiond.operations.wait_store import wait_facts
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import DeletionPlan
 
 CODE = "abandoned"  # of the error of these operations
 

@@ -13,7 +13,6 @@ from attrs import evolve
 
 from common.errors import Busy, Cancelled, DatabaseUnavailable, InnkeeperError, InternalError
 from regiond.db.pool import Database, Db
-from regiond.identifiers import storable
 from regiond.operations import lease_store, store
 from regiond.operations.handler import LeaseLost, OperationHandler, Outcome
 from regiond.operations.model import (
@@ -26,6 +25,7 @@ from regiond.operations.model import (
     retry_delay_s,
 )
 from regiond.operations.step_spans import StepSpans
+from regiond.requests.identifiers import storable
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -11,9 +11,9 @@ from uuid import UUID
 import structlog
 
 from common.errors import DatabaseUnavailable
-from common.operation_kinds import OperationKind
 from common.process.periodic import NextRoundIn, PeriodicTask
 from common.tracing.spans import NO_TRACES, Kind, Span, Tracer, active
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Database
 from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt, OnEnded, ignore_end

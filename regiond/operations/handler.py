@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from attrs import field, frozen
 
 from common.errors import InnkeeperError
-from common.operation_kinds import OperationKind
-from common.rpc.host_commands import Fence
+from common.rpc.commands.host_commands import Fence
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db
 from regiond.operations.model import Operation
 

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from common.errors import Busy, NotFound
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db, Row, of_row
 from regiond.operations.model import (
     ActingOperation,

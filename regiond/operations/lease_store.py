@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db
 from regiond.operations import store
 from regiond.operations.model import WOKEN_BY_LAST_CHILD, ErrorRecord, Operation, OperationState

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 from attrs import AttrsInstance, field, fields, frozen
 
 from common.errors import Busy, InvalidRequest, WrongState
-from common.operation_kinds import OperationKind
 from common.serialization import from_dict, to_dict
-from regiond.deletion_plan import DeletionPlan
+from common.words.operation_kinds import OperationKind
+from regiond.requests.deletion_plan import DeletionPlan
 
 R = TypeVar("R")  # the request of a kind, or a part of it
 

@@ -11,14 +11,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from common.errors import InnkeeperError, InvalidRequest, OperationPending, WrongState, rebuild
-from common.operation_kinds import OperationKind
-from regiond.caller import Caller
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Database, Db, reading
-from regiond.deletion_plan import DeletionPlan
-from regiond.idempotency.model import IdempotencyKey
-from regiond.idempotency.service import find_operation
 from regiond.operations import store
 from regiond.operations.abandonment import Settle, abandon, settle_nothing
+from regiond.operations.idempotency.model import IdempotencyKey
+from regiond.operations.idempotency.service import find_operation
 from regiond.operations.lease_store import append_log
 from regiond.operations.model import Operation, OperationState, cancel_plan
 from regiond.operations.store import (
@@ -27,6 +25,8 @@ from regiond.operations.store import (
 )
 from regiond.operations.wait_reason import purpose_of, wait_reason
 from regiond.operations.wait_store import wait_facts
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import DeletionPlan
 
 _POLL_S = 5.0  # the fallback if a notification was lost
 

@@ -9,8 +9,7 @@ from typing import Any
 from attrs import evolve
 
 from common.errors import Cancelled, InnkeeperError
-from common.operation_kinds import OperationKind
-from regiond.caller import Caller, seen_by
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db, Row, of_row
 from regiond.operations.model import (
     UNDO_WAITS_FOR,
@@ -20,7 +19,8 @@ from regiond.operations.model import (
     Operation,
     OperationState,
 )
-from regiond.validation_messages import existing
+from regiond.requests.caller import Caller, seen_by
+from regiond.requests.validation_messages import existing
 
 _SELECT = """
     select o.id, o.kind, o.state, o.host_id, o.host_name, o.machine_id, o.system_id, o.hostname, o.parent_id,

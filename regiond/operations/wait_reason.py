@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from attrs import field, frozen
 
-from common.operation_kinds import OperationKind
-from common.operation_words import purpose
+from common.words.operation_kinds import OperationKind
+from common.words.operation_words import purpose
 from regiond.operations.model import (
     UNDO_WAITS_FOR,
     WAIT_FOR_COMMAND,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.operations import store
 from regiond.operations.model import Operation
 from regiond.operations.wait_reason import Ahead, WaitFacts
+from regiond.requests.caller import Caller
 
 # Events are found by their time, so the search is limited to one day.
 _FACTS = """

@@ -10,7 +10,7 @@ from functools import cached_property
 from attrs import define, evolve, field, frozen
 
 from common.errors import InvalidRequest
-from common.phrases import number_of
+from common.words.phrases import number_of
 from regiond.placement.candidate import Candidate
 
 MAX_GROUPS = 16

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from attrs import field, frozen
 
-from common.capacity import ResourceCapacity
+from common.hosts.capacity import ResourceCapacity
 from common.values import POOL_AVAILABLE, NicKind
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from common.phrases import number_of
+from common.words.phrases import number_of
 from regiond.placement.candidate import CandidateNode
 from regiond.placement.requirements import PinRequirement
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.capacity import ResourceCapacity
-from common.phrases import number_of
+from common.hosts.capacity import ResourceCapacity
+from common.words.phrases import number_of
 from regiond.placement.affinity import NO_MEMBERS, NO_STANDING, GroupMembers, group_standing
 from regiond.placement.candidate import Candidate
 from regiond.placement.checks import SUMMARY, Check, Failure

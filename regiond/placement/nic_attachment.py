@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from common.phrases import number_of
 from common.values import DriverType, NicKind
+from common.words.phrases import number_of
 from regiond.placement.bipartite_matching import Shortage, match
 from regiond.placement.candidate import Candidate, CandidateInterface
 from regiond.placement.interface_matching import (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from common.phrases import number_of
+from common.words.phrases import number_of
 from regiond.placement.candidate import Candidate, CandidateHugePages, CandidateNode
 from regiond.placement.checks import Check, Failure
 from regiond.placement.cpu_pinning import PinOption, pin_options

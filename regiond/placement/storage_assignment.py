@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
-from common.disk_sizes import whole_size
+from common.disks.disk_sizes import whole_size
 from common.units import BYTES_PER_GB
 from regiond.placement.candidate import Candidate, CandidateStoragePool
 from regiond.placement.model import DiskPlacement

@@ -13,14 +13,14 @@ import asyncpg
 from attrs import evolve
 
 from common.errors import InvalidRequest, NameTaken, QuotaExceeded
-from regiond.caller import Caller
 from regiond.db.pool import Database, Db, reading
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.quotas import store
 from regiond.quotas.model import Charge, Holdings, Limits, Quota, refusals
-from regiond.validation_messages import existing, no_object
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.validation_messages import existing, no_object
 
 
 async def permitted(db: Db, charges: Sequence[Charge], *, wait: bool) -> list[bool]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db, Row
 from regiond.quotas.model import RESOURCES, Holdings, Limits, Quota
+from regiond.requests.caller import Caller, seen_by
 
 _SELECT = """
     select q.id, q.account_id, a.username, q.pool_id, p.name as pool, q.machines, q.cores, q.memory_mib,

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from common.errors import InvalidRequest, NotAllowed, NotFound, TokenRejected
 from common.rpc.peers import Peer
-from regiond.caller import Caller
+from regiond.requests.caller import Caller
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from common.phrases import first_of, number_of
-from regiond.audience import others_read
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from common.words.phrases import first_of, number_of
+from regiond.requests.audience import others_read
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
 
 HOSTS_SHOWN = 50  # hosts that a message names
 UNREACHED_SHOWN = 20  # hosts that a list of racks names for each rack; reading one rack shows all

@@ -13,7 +13,7 @@ from attrs import define, field
 
 from common.errors import InvalidRequest, NotFound
 from common.process.completion import until_done
-from common.rpc.region_commands import CONTENT_PART_BYTES, ContentPart, ContentRead
+from common.rpc.commands.region_commands import CONTENT_PART_BYTES, ContentPart, ContentRead
 
 FileReads = Callable[[int, int], Awaitable[bytes]]  # of an offset and a size
 

@@ -7,13 +7,13 @@ from typing import Protocol
 from uuid import UUID
 
 from common.errors import NotFound
-from regiond.caller import Caller
 from regiond.db.pool import Db
-from regiond.deletion_plan import DeletionPlan
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.racks import store, view_store
 from regiond.racks.model import Exposed, ExposedByHand, rack_removal
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import DeletionPlan
 
 
 class Exposure(Protocol):

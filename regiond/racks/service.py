@@ -11,13 +11,10 @@ import asyncpg
 import structlog
 from attrs import evolve
 
-from common.certificates import RACK_LIFETIME, Role, Subject, fingerprint, load_certificate
 from common.errors import InvalidRequest, NameTaken, NotAllowed, NotFound
-from common.rpc.region_commands import JoinCall, Joined, RenewCall, Renewed
-from regiond.audience import shown_to
-from regiond.caller import Caller
+from common.rpc.commands.region_commands import JoinCall, Joined, RenewCall, Renewed
+from common.trust.certificates import RACK_LIFETIME, Role, Subject, fingerprint, load_certificate
 from regiond.db.pool import Database, Db, reading
-from regiond.deletion_plan import DeletionPlan
 from regiond.events.service import Events
 from regiond.racks import store, view_store
 from regiond.racks.admission_model import check_name, rack_uuid, require_admission, token_error, token_hash
@@ -25,6 +22,9 @@ from regiond.racks.enrolment.authority import Authority
 from regiond.racks.model import RackView, RegionView
 from regiond.racks.reach.zones import change_zones, described, requested_zones, zones_of_token
 from regiond.racks.removal import Exposure, remove_rack, report_stolen
+from regiond.requests.audience import shown_to
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import DeletionPlan
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

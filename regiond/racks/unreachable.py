@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
-from common.phrases import first_of
+from common.words.phrases import first_of
 from regiond.racks.reach_model import DisconnectedRack
 
 RACKS_SHOWN = 10  # racks that a message names

@@ -5,10 +5,10 @@ from __future__ import annotations
 from uuid import UUID
 
 from common.serialization import from_dict
-from regiond.audience import shown_to
-from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, Row
 from regiond.racks.model import UNREACHED_SHOWN, HostReach, RackOfHost, RackRegion, RackRotation, RackView, RegionView
+from regiond.requests.audience import shown_to
+from regiond.requests.caller import Caller, visible_pool_ids
 
 # The links of a region that has sent no heartbeat for 30 s do not count. The process scope begins with the host name.
 _RACKS = """

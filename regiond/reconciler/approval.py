@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from common.errors import WrongState
-from regiond.deletion_plan import DeletionPlan
 from regiond.reconciler.model import OpenDiscrepancy, RepairPolicy
+from regiond.requests.deletion_plan import DeletionPlan
 
 
 def check_unchanged(current: OpenDiscrepancy, *, etag: str, shown: str) -> None:

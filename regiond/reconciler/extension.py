@@ -8,8 +8,8 @@ from typing import Protocol
 
 from attrs import frozen
 
-from regiond import extensions
 from regiond.db.pool import Db
+from regiond.process import extensions
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind
 
 

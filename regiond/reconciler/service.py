@@ -11,15 +11,15 @@ import structlog
 
 from common.errors import DatabaseUnavailable, DeadlineExceeded, InnkeeperError
 from common.process.periodic import PeriodicTask
-from regiond.caller import Caller
 from regiond.db.pool import Database, Db, reading
-from regiond.deletion_plan import DeletionPlan
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.reconciler import approval, store
 from regiond.reconciler.detection import find_discrepancies
 from regiond.reconciler.model import CheckOutcome, Discrepancy, DiscrepancyKind, OpenDiscrepancy
 from regiond.reconciler.repairs import AT_HOST, repair
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import DeletionPlan
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

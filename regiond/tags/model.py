@@ -7,7 +7,7 @@ import re
 from attrs import frozen
 
 from common.errors import InvalidRequest
-from common.phrases import number_of
+from common.words.phrases import number_of
 
 MAX_NAME = 256
 NAME_PATTERN = "[A-Za-z0-9_-]+"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.errors import InvalidRequest
-from common.phrases import first_of
-from regiond.caller import Caller
+from common.words.phrases import first_of
 from regiond.db.pool import Database, Db, reading, unique
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
-from regiond.identifiers import findable
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.identifiers import findable
+from regiond.requests.validation_messages import existing, no_such
 from regiond.tags import store
 from regiond.tags.model import Tag, TagChange, TaggedNodes, check_name, check_removable
-from regiond.validation_messages import existing, no_such
 
 _MAX_NAMED = 10
 _EXISTS = "Tag with this Name already exists."  # clients of MAAS match it

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from regiond.caller import Caller, seen_by
 from regiond.db.pool import Db
+from regiond.requests.caller import Caller, seen_by
 from regiond.tags.model import Tag, TagChange, TagUsers
 
 _LIST = """

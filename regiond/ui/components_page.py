@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from common.capacity import ResourceCapacity
+from common.hosts.capacity import ResourceCapacity
 from regiond.api.replies import Reply
-from regiond.ui import formats
 from regiond.ui.forms.edit import compare
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.hosts.core_map import WORDS, Cell, CoreMap, CoreRow, PhysicalCore
 from regiond.ui.lists.list_kind import Chip
-from regiond.ui.meter import Meter, meter_of
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
+from regiond.ui.views import formats
+from regiond.ui.views.meter import Meter, meter_of
 
 _LONG = "a-name-that-is-much-longer-than-most-names-are-<b>and-holds-markup</b>"
 

@@ -7,11 +7,11 @@ from functools import cache
 
 from attrs import frozen
 
-from common.operation_kinds import OperationKind
-from regiond import extensions
+from common.words.operation_kinds import OperationKind
 from regiond.api.services import Services
 from regiond.operations.model import Operation
-from regiond.ui.page import Page
+from regiond.process import extensions
+from regiond.ui.rendering.page import Page
 
 Link = tuple[str, str]
 

@@ -10,13 +10,13 @@ from attrs import frozen
 from regiond.api.replies import Reply
 from regiond.events.model import EventFilter
 from regiond.ledger.model import GroupCapacity
-from regiond.ui import formats
 from regiond.ui.attention.attention_row import OF_KIND, overview_lines
-from regiond.ui.event_groups import grouped
 from regiond.ui.hosts.host_row import look_of
-from regiond.ui.meter import memory_meter, meter_of, storage_meter
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.texts import text
+from regiond.ui.views import formats
+from regiond.ui.views.meter import memory_meter, meter_of, storage_meter
+from regiond.ui.words.event_groups import grouped
 
 _EVENTS = 500  # that are read; as many lines of them are shown as the next number says
 _CHANGES = 12

@@ -21,9 +21,7 @@ from regiond.ui.hosts import settings_page as host_settings
 from regiond.ui.lists import saved_pages
 from regiond.ui.machines import (
     action_pages,
-    bulk_page,
     clone_page,
-    compose_page,
     console_page,
     deploy_page,
     edit_pages,
@@ -35,6 +33,8 @@ from regiond.ui.machines import (
 )
 from regiond.ui.machines import export_page as machine_export
 from regiond.ui.machines import list_page as machine_list
+from regiond.ui.machines.bulk import bulk_page
+from regiond.ui.machines.compose import compose_page
 from regiond.ui.machines.details import (
     boot_page,
     former_page,
@@ -51,7 +51,8 @@ from regiond.ui.machines.disks import disk_pages
 from regiond.ui.machines.disks import removal_pages as disk_removals
 from regiond.ui.networks import change_pages as network_changes
 from regiond.ui.networks import device_data_page, device_nic_pages, device_pages, dns_pages, network_pages
-from regiond.ui.renderer import Renderer
+from regiond.ui.rendering.renderer import Renderer
+from regiond.ui.rendering.static_files import StaticFiles
 from regiond.ui.serving.login import SESSION_PAGE, LoginPage
 from regiond.ui.serving.site import WebSite
 from regiond.ui.serving.stream import Feed, stream_page
@@ -71,7 +72,6 @@ from regiond.ui.settings import (
     tag_pages,
     user_pages,
 )
-from regiond.ui.static_files import StaticFiles
 from regiond.ui.tasks import list_page as task_list
 from regiond.ui.tasks import task_pages
 from regiond.ui.usage import usage_pages

@@ -12,16 +12,16 @@ from attrs import field, frozen
 from common.errors import NotFound
 from regiond.api.replies import Reply
 from regiond.hosts.search.fields import HostFacts
-from regiond.machines.model import MachineView
 from regiond.machines.values.devices import DeviceFilter, DeviceView
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.search import MachineSearch
 from regiond.networks.model import Address, Subnet, UsedAddress
 from regiond.operations.model import Operation
-from regiond.search_query import SearchQuery
+from regiond.requests.search_query import SearchQuery
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import rows_of
 from regiond.ui.networks.device_pages import matches
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.texts import text
 
 _MOST = 8  # of each kind

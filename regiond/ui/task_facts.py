@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from attrs import frozen
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest
-from regiond.machines.deployment.rebuild import DeploymentRequest
+from regiond.machines.running.deployment.rebuild import DeploymentRequest
 from regiond.machines.values.power import PowerRequest
 from regiond.machines.values.requests import Requested, StoredCompose
 from regiond.operations.model import Operation

@@ -2,8 +2,8 @@
 
 Templates call `_('…')` and `ngettext('…', '…', number)`, or have `{% trans %}` blocks. Python code calls `text` and
 `counted` where it makes a text, and marks one that it makes before any request, a constant of a module, by `constant`:
-it is translated when it is shown. Scripts call `t("…")`. Rooms below the pages write English by `common.messages`,
-which the API shows as it is and pages translate by `translated`.
+it is translated when it is shown. Scripts call `t("…")`. Rooms below the pages write English by
+`common.words.messages`, which the API shows as it is and pages translate by `translated`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import SupportsIndex
 
 from markupsafe import escape
 
-from common.messages import said_with
+from common.words.messages import said_with
 
 _translations: ContextVar[NullTranslations] = ContextVar("translations")
 _ENGLISH = NullTranslations()

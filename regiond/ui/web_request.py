@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from attrs import evolve, field, frozen
 
-from regiond.request_limits import Place
+from regiond.requests.request_limits import Place
 
 UI = "/MAAS/ui/"
 

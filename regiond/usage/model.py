@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from attrs import evolve, field, frozen
 
-from common.messages import message
+from common.hosts.usage import HISTORY_FIELDS, HostUsage, Usage, UsageHistory
 from common.units import BYTES_PER_MIB
-from common.usage import HISTORY_FIELDS, HostUsage, Usage, UsageHistory
+from common.words.messages import message
 from regiond.machines.values.search import MachineColumn
 
 STALE_AFTER = timedelta(minutes=2)  # a rack samples every ten seconds, and pauses a minute after a failure

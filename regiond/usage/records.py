@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from common.hosts.usage import GuestUsage, HostUsage, Usage
 from common.process.periodic import PeriodicTask
-from common.usage import GuestUsage, HostUsage, Usage
 from regiond.db.pool import Database
 from regiond.racks.calls.usage_calls import UsageCalls
 from regiond.usage import store

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
-from common.messages import message
 from common.values import PowerState
+from common.words.messages import message
 from regiond.hosts.model import HostView
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.search import MachineColumn
 from regiond.machines.values.used import UsedAmounts
 from regiond.racks.calls.usage_calls import UsageCalls

@@ -7,7 +7,6 @@ from datetime import timedelta
 from functools import cache
 from uuid import UUID
 
-from regiond import client_rpc
 from regiond.accounts.logins import Logins
 from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
@@ -20,15 +19,16 @@ from regiond.audit.export.senders import Secrets, make_sender
 from regiond.audit.export.service import AuditExport
 from regiond.audit.model import RecordedFields
 from regiond.audit.service import Audit
-from regiond.components import AccountLayer
+from regiond.clients import rpc as client_rpc
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.events.streams import EventStreams
 from regiond.events.tail import EventTail
+from regiond.process.settings import RegionSettings
 from regiond.quotas import service as quotas
-from regiond.request_limits import RequestLimits, RequestRates
-from regiond.settings import RegionSettings
+from regiond.requests.request_limits import RequestLimits, RequestRates
+from regiond.wiring.components import AccountLayer
 
 
 def wire_accounts(settings: RegionSettings, database: Database, credentials: Credentials) -> AccountLayer:

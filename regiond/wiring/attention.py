@@ -5,10 +5,10 @@ from __future__ import annotations
 from regiond.attention.model import AttentionLimits
 from regiond.attention.service import Attention
 from regiond.db.pool import Database
-from regiond.hosts.host_condition import stale_after
+from regiond.hosts.views.host_condition import stale_after
 from regiond.https.service import HttpsCertificate
+from regiond.process.settings import RegionSettings
 from regiond.quotas.service import Quotas
-from regiond.settings import RegionSettings
 
 
 def attention_limits(settings: RegionSettings) -> AttentionLimits:

@@ -8,15 +8,15 @@ from functools import cache
 from attrs import frozen
 
 from common.errors import WrongState
-from regiond import extensions
-from regiond.advertised_addresses import AdvertisedAddresses
-from regiond.components import AccountLayer, BackgroundTask, MachineLayer, RackLayer, Storage
 from regiond.db.pool import Db
-from regiond.machines.compose.model import MaasRegistrations
+from regiond.machines.arrivals.compose.model import MaasRegistrations
 from regiond.machines.hardware.requests import HardwareRequests
 from regiond.operations.handler import OperationHandler
 from regiond.operations.model import Operation
-from regiond.settings import RegionSettings
+from regiond.process import extensions
+from regiond.process.advertised_addresses import AdvertisedAddresses
+from regiond.process.settings import RegionSettings
+from regiond.wiring.components import AccountLayer, BackgroundTask, MachineLayer, RackLayer, Storage
 
 
 @frozen(kw_only=True)

@@ -6,10 +6,10 @@ import time
 from collections.abc import Awaitable, Callable
 
 from common.errors import InnkeeperError
-from regiond.components import Components
 from regiond.db.errors import NO_PRIMARY, READ_ONLY
 from regiond.db.pool import Database
-from regiond.health import HealthCheck, Probe
+from regiond.process.health import HealthCheck, Probe
+from regiond.wiring.components import Components
 
 RACKS_WITHIN_S = 20.0  # racks learn of a new region within 5 s, and connect at once
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from regiond.components import ImageLayer
 from regiond.db.pool import Database, Db
 from regiond.exports import store as export_store
 from regiond.exports.model import ExportLimits
 from regiond.exports.service import Exports
 from regiond.exports.upkeep import ExportTasks, ExportUpkeep
 from regiond.exports.writing import ExportFiles, Space
-from regiond.file_folder import FileFolder
 from regiond.images import upload_store
 from regiond.images.content import ContentFolder
 from regiond.images.content_reads import ContentReads
@@ -27,7 +25,9 @@ from regiond.images.space import StoreLimits, StoreSpace
 from regiond.images.tasks import ImageTasks
 from regiond.images.upkeep import ImageChecks, ImageCleanup
 from regiond.images.uploads import Uploads
-from regiond.settings import RegionSettings
+from regiond.process.file_folder import FileFolder
+from regiond.process.settings import RegionSettings
+from regiond.wiring.components import ImageLayer
 
 FOLDER = "images"  # in the state folder
 EXPORTS = "exports"  # in that folder: the files of VMs

@@ -5,67 +5,67 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.clusters.member_check import MemberCheck
 from regiond.clusters.service import Clusters, apply_membership
-from regiond.components import AccountLayer, ImageLayer, MachineLayer, RackLayer, Storage
 from regiond.db.pool import Db
 from regiond.exports.reading import DiskParts
 from regiond.groups.service import Groups
+from regiond.hosts.changes.host_changes import HostChanges
 from regiond.hosts.discovery.refresh import Refresher
-from regiond.hosts.host_changes import HostChanges
-from regiond.hosts.host_condition import stale_after
 from regiond.hosts.service import Hosts
 from regiond.hosts.steps import RefreshHost, RemoveHost
 from regiond.hosts.trust.host_removal import HostCertificates
 from regiond.hosts.trust.rotation import RotateCredentials
 from regiond.hosts.trust.service import HostTrust
 from regiond.hosts.trust.trust_instructions import certificate_url
+from regiond.hosts.views.host_condition import stale_after
 from regiond.images.host_images import HostImages
-from regiond.machines.adoption.restoration import restore as restore_detached
-from regiond.machines.adoption.service import Adoption
-from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
-from regiond.machines.allocation.service import Allocator
+from regiond.machines.arrivals.adoption.restoration import restore as restore_detached
+from regiond.machines.arrivals.adoption.service import Adoption
+from regiond.machines.arrivals.adoption.steps import AdoptGuest, ForgetMachine
+from regiond.machines.arrivals.allocation.service import Allocator
+from regiond.machines.arrivals.clones.service import Clones, Templates
+from regiond.machines.arrivals.clones.steps import GuestCopies
+from regiond.machines.arrivals.compose.model import ClaimOutcome
+from regiond.machines.arrivals.compose.rescheduling import Rescheduler
+from regiond.machines.arrivals.compose.service import Composer
+from regiond.machines.arrivals.compose.stages import build_stages
+from regiond.machines.arrivals.compose.steps import ComposeMachine
+from regiond.machines.arrivals.transfer.import_steps import ImportedDisks
+from regiond.machines.arrivals.transfer.imports import MachineImports
 from regiond.machines.bulk.changes import BulkChanges
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.bulk.steps import BulkSteps
-from regiond.machines.clones.service import Clones, Templates
-from regiond.machines.clones.steps import GuestCopies
-from regiond.machines.compose.model import ClaimOutcome
-from regiond.machines.compose.rescheduling import Rescheduler
-from regiond.machines.compose.service import Composer
-from regiond.machines.compose.stages import build_stages
-from regiond.machines.compose.steps import ComposeMachine
-from regiond.machines.deployment.service import Deployments
-from regiond.machines.deployment.steps import DeployMachine, DeploymentTools
+from regiond.machines.core.guest_changes import MachineGuestChanges
+from regiond.machines.core.nics.service import MachineNics
+from regiond.machines.core.use_evidence import prove_uses
 from regiond.machines.devices.service import Devices
-from regiond.machines.disks.kept import KeptDisks
-from regiond.machines.disks.service import MachineDisks
-from regiond.machines.guest_changes import MachineGuestChanges
 from regiond.machines.hardware.change import HardwareTools
+from regiond.machines.hardware.disks.kept import KeptDisks
+from regiond.machines.hardware.disks.service import MachineDisks
+from regiond.machines.hardware.hardware_kinds import HardwareChanges
 from regiond.machines.hardware.requests import HardwareRequests
-from regiond.machines.hardware_kinds import HardwareChanges
-from regiond.machines.nics.service import MachineNics
-from regiond.machines.ownership.release import ReleaseMachine
-from regiond.machines.ownership.release_requests import Releases
-from regiond.machines.ownership.service import Ownership
-from regiond.machines.power import PowerMachine
-from regiond.machines.removal.cleanup import CleanUp
-from regiond.machines.removal.deletion import DeleteMachine
-from regiond.machines.removal.host_removal import MachinesOfRemovedHost
-from regiond.machines.removal.interrupted import settle_abandoned
+from regiond.machines.leaving.ownership.release import ReleaseMachine
+from regiond.machines.leaving.ownership.release_requests import Releases
+from regiond.machines.leaving.ownership.service import Ownership
+from regiond.machines.leaving.removal.cleanup import CleanUp
+from regiond.machines.leaving.removal.deletion import DeleteMachine
+from regiond.machines.leaving.removal.host_removal import MachinesOfRemovedHost
+from regiond.machines.leaving.removal.interrupted import settle_abandoned
+from regiond.machines.power.actions import PowerMachine
+from regiond.machines.power.wanted_power.service import WantedPowers
+from regiond.machines.running.deployment.service import Deployments
+from regiond.machines.running.deployment.steps import DeployMachine, DeploymentTools
 from regiond.machines.service import Machines
-from regiond.machines.transfer.import_steps import ImportedDisks
-from regiond.machines.transfer.imports import MachineImports
-from regiond.machines.use_evidence import prove_uses
-from regiond.machines.wanted_power.service import WantedPowers
 from regiond.metrics.service import RegionMetrics
 from regiond.operations import wait_store
 from regiond.operations.engine import Engine
 from regiond.operations.handler import OperationHandler
 from regiond.operations.service import Operations
+from regiond.process.advertised_addresses import AdvertisedAddresses
+from regiond.process.settings import RegionSettings
 from regiond.racks.rack_content import RackContent
-from regiond.settings import RegionSettings
+from regiond.wiring.components import AccountLayer, ImageLayer, MachineLayer, RackLayer, Storage
 from regiond.wiring.extension import Built, wire_registrations
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from regiond.components import Storage
 from regiond.https.service import HttpsCertificate
-from regiond.machines.compose.model import ClaimOutcome
+from regiond.machines.arrivals.compose.model import ClaimOutcome
 from regiond.metrics.service import RegionMetrics
+from regiond.process.settings import RegionSettings
 from regiond.reconciler.model import CheckOutcome
-from regiond.settings import RegionSettings
 from regiond.wiring.attention import attention_limits
+from regiond.wiring.components import Storage
 
 
 def wire_metrics(settings: RegionSettings, storage: Storage, https: HttpsCertificate | None) -> RegionMetrics:

@@ -9,13 +9,13 @@ from common.release import running_release
 from common.rpc.call_observer import CallObserver
 from common.rpc.session import Limits
 from common.rpc.tokens import JoinToken, encode_token
-from regiond.advertised_addresses import AdvertisedAddresses
-from regiond.client_rpc import RpcCommands
-from regiond.components import RackLayer, Storage
+from regiond.clients.rpc import RpcCommands
 from regiond.db.migration_files import packaged
 from regiond.hosts.discovery.lost_hosts import LostHosts
 from regiond.hosts.host_access import HostAccessReader
 from regiond.hosts.trust.exposed_credentials import ExposedCredentials
+from regiond.process.advertised_addresses import AdvertisedAddresses
+from regiond.process.settings import RegionSettings
 from regiond.racks.calls.access_guard import AccessGuard
 from regiond.racks.calls.address_calls import AddressCalls
 from regiond.racks.calls.host_calls import HostCalls
@@ -27,7 +27,7 @@ from regiond.racks.reach.heartbeat import Heartbeat, pid_scope
 from regiond.racks.reach.link_supervisor import LinkSupervisor
 from regiond.racks.reach.service import RackReach
 from regiond.racks.service import Racks
-from regiond.settings import RegionSettings
+from regiond.wiring.components import RackLayer, Storage
 
 
 def wire_racks(settings: RegionSettings, storage: Storage, addresses: AdvertisedAddresses) -> RackLayer:

@@ -14,10 +14,8 @@ from common.rpc.traced_calls import TracedCalls
 from regiond.accounts.grants import Grants
 from regiond.accounts.lists import Lists
 from regiond.accounts.ssh_keys import SshKeys
-from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
-from regiond.client_rpc import RpcCommands
-from regiond.components import AccountLayer, Components, ImageLayer, MachineLayer, RackLayer, Storage
+from regiond.clients.rpc import RpcCommands
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
 from regiond.db.primary_monitor import PrimaryMonitor
@@ -25,8 +23,6 @@ from regiond.db.schema_version import SchemaVersionMonitor
 from regiond.dns.service import Dns
 from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
-from regiond.extensions import check_installed
-from regiond.fail_over import Evidence
 from regiond.files.service import Files
 from regiond.hosts.discovery.schedule import RefreshSchedule
 from regiond.hosts.trust.certificate_expiry import read_expiry_of_servers, report_expiring_certificates
@@ -35,22 +31,26 @@ from regiond.housekeeping.retention import Retention, RetentionPeriods
 from regiond.housekeeping.service import Housekeeping
 from regiond.https.certificate_files import CertificateFiles
 from regiond.https.service import HttpsCertificate
-from regiond.machines.console.service import Consoles
-from regiond.machines.deployment.image_copies import ImageCopyCollection
+from regiond.machines.running.console.service import Consoles
+from regiond.machines.running.deployment.image_copies import ImageCopyCollection
 from regiond.metrics.service import RegionMetrics
 from regiond.networks.service import Networks
 from regiond.operations import wait_store
 from regiond.operations.seen_changes import SeenChanges
+from regiond.process.advertised_addresses import AdvertisedAddresses
+from regiond.process.extensions import check_installed
+from regiond.process.settings import RegionSettings
 from regiond.quotas.service import Quotas
 from regiond.racks.calls.usage_calls import UsageCalls
 from regiond.racks.reach.link_supervisor import LinkSupervisor
 from regiond.reconciler.service import Reconciler
-from regiond.settings import RegionSettings
+from regiond.recovery.fail_over import Evidence
 from regiond.tags.service import Tags
 from regiond.usage.records import UsageRecords
 from regiond.usage.service import Usages
 from regiond.wiring.accounts import wire_accounts, wire_audit_export
 from regiond.wiring.attention import wire_attention
+from regiond.wiring.components import AccountLayer, Components, ImageLayer, MachineLayer, RackLayer, Storage
 from regiond.wiring.extension import Layers, region_extensions
 from regiond.wiring.images import wire_images
 from regiond.wiring.machines import wire_engine, wire_machines

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from common.process.logging import configure_logging
-from regiond.components import Components
-from regiond.settings import LOGGED_AS, RegionSettings
+from regiond.process.settings import LOGGED_AS, RegionSettings
 from regiond.wiring.accounts import request_rates
+from regiond.wiring.components import Components
 from regiond.wiring.region import retention_periods
 
 

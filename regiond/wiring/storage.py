@@ -10,7 +10,6 @@ from common.process.private_files import make_usable_folder
 from common.tracing.export import open_tracer
 from common.tracing.spans import NO_TRACES
 from common.values import Autostart
-from regiond.components import Storage
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.master_key import open_master_key
 from regiond.credentials.service import Credentials
@@ -18,12 +17,13 @@ from regiond.db.history import ServerHistory
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
 from regiond.db.unfinished_restore import check_restored
-from regiond.fail_over import FailOver
-from regiond.idempotency.service import IdempotencyKeys
-from regiond.machines.autostart import set_default as set_default_autostart
+from regiond.machines.hardware.autostart import set_default as set_default_autostart
+from regiond.operations.idempotency.service import IdempotencyKeys
+from regiond.process.settings import RegionSettings
 from regiond.racks.enrolment.installation import is_new_installation, open_authority
 from regiond.racks.service import read_installation_id
-from regiond.settings import RegionSettings
+from regiond.recovery.fail_over import FailOver
+from regiond.wiring.components import Storage
 
 
 async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Storage:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from attrs import define, field, frozen
 
-from common.certificates import Credentials
+from common.trust.certificates import Credentials
 
 
 @frozen(kw_only=True)

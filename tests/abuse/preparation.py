@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from attrs import field, frozen
 
-from common.certificates import Credentials
+from common.trust.certificates import Credentials
 from development import postgres
 from rackd.enrolment import join
 from rackd.identity import load

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import msgpack
 from attrs import frozen
 
-from common.certificates import Role
-from common.rpc.client_commands import CLIENT_COMPOSE, CLIENT_LIST_MACHINES
+from common.rpc.commands.client_commands import CLIENT_COMPOSE, CLIENT_LIST_MACHINES
+from common.rpc.commands.host_commands import HOST_DISCOVER, HOST_EVENT, HostEvent
+from common.rpc.commands.region_commands import RACK_JOIN, RACK_RENEW
 from common.rpc.frames import MAX_FRAME_BYTES, Call, Event, encode
-from common.rpc.host_commands import HOST_DISCOVER, HOST_EVENT, HostEvent
-from common.rpc.region_commands import RACK_JOIN, RACK_RENEW
 from common.serialization import to_dict
+from common.trust.certificates import Role
 from common.values import GuestChange, GuestEvent, PowerState
 from tests.abuse.attack import Tally, Target
 from tests.abuse.callers import repeat

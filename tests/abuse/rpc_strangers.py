@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import msgpack
 from attrs import frozen
 
-from common.certificates import Role
+from common.rpc.commands.region_commands import RACK_JOIN, RACK_RENEW, JoinCall
 from common.rpc.frames import Call, encode
-from common.rpc.region_commands import RACK_JOIN, RACK_RENEW, JoinCall
 from common.serialization import to_dict
+from common.trust.certificates import Role
 from tests.abuse.attack import Attack, Tally, Target
 from tests.abuse.callers import repeat
 from tests.abuse.http_wire import stranger

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgpack
 from attrs import define
 
-from common.certificates import Credentials, Role
 from common.rpc.frames import Call, Done, Error, Event, Frame, Hello, decode, encode
+from common.trust.certificates import Credentials, Role
 from tests.abuse.attack import Tally
 from tests.abuse.http_wire import CONNECT_S
 

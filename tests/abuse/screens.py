@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from attrs import frozen
 from websockets.frames import Frame, Opcode
 
-from regiond.machines.console.limits import DEFAULT_LIMITS
-from regiond.machines.console.screens import MAX_CONNECTIONS
+from regiond.machines.running.console.limits import DEFAULT_LIMITS
+from regiond.machines.running.console.screens import MAX_CONNECTIONS
 from tests.abuse.attack import Attack, Tally, Target
 from tests.abuse.callers import repeat
 from tests.abuse.http_wire import (

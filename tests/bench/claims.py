@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from common.compose_request import ComposeRequest
+from common.guests.compose_request import ComposeRequest
 from regiond.db.pool import Database
 from tests.bench.baselines.one_lock import OneLock
 from tests.bench.baselines.reading_all import Need

@@ -6,12 +6,12 @@ from contextlib import closing
 from uuid import uuid4
 
 from common.addresses.simulated import SimulatedAddress
-from common.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.disks.volume_names import volume_name
+from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import NicKind, OwnershipMarker
-from common.volume_names import volume_name
 from rackd.drivers.simulated.driver import SimulatedDriver
 from rackd.drivers.simulated.fault_injection import FaultInjector, FaultSequences
-from regiond.identifiers import new_mac_address, serial
+from regiond.requests.identifiers import new_mac_address, serial
 from tests.bench.baselines.one_lock import OneLock
 from tests.bench.baselines.reading_all import Need
 from tests.bench.daemons import region_and_rack

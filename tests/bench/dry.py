@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.compose_request import ComposeRequest
+from common.guests.compose_request import ComposeRequest
 from regiond.machines.values.requests import HostConstraints
 from tests.bench.baselines.reading_all import Need, choose
 from tests.bench.idle import prefilled_region

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from common.discovery import Discovery
+from common.hosts.discovery import Discovery
 from rackd.drivers.contract import Driver
 from tests.bench.measuring import Line, Times
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from common.values import PowerState
-from regiond.ui.static_files import StaticFiles
+from regiond.ui.rendering.static_files import StaticFiles
 from tests.bench.daemons import region_and_rack
 from tests.bench.measuring import Bench, CannotMeasure, Line
 from tests.deployment.deployment import Deployment

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from regiond.ui.machines import compose_page
+from regiond.ui.machines.compose import compose_page
 from tests.browser.visitor import Visitor
 
 if TYPE_CHECKING:

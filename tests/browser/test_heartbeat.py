@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import expect
 
-from regiond.ui.frame import HEARTBEAT_S
+from regiond.ui.rendering.frame import HEARTBEAT_S
 from tests.deployment.runner import REGION
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Page, expect
 
-from rackd.drivers.simulated.screen import KEYS_FROM, WIDTH, colour_of
+from rackd.drivers.simulated.screens.screen import KEYS_FROM, WIDTH, colour_of
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
 from tests.waiting import eventually

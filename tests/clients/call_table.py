@@ -5,7 +5,7 @@ python -m tests.clients.call_table [--write]
 
 from __future__ import annotations
 
-from development.generated_section import CHECKOUT, GeneratedSection
+from development.generated.generated_section import CHECKOUT, GeneratedSection
 from tests.clients.calls import ALL
 
 

@@ -15,11 +15,11 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from common.deployment_spec import ImageFormat, ImageRef
-from common.disk_content import MAX_PART_BYTES
-from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
+from common.disks.disk_content import MAX_PART_BYTES
+from common.disks.volume_names import volume_name
+from common.guests.deployment_spec import ImageFormat, ImageRef
+from common.guests.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import DriverType, GuestRef, HostAccess, NicKind, OwnershipMarker, PowerState
-from common.volume_names import volume_name
 from rackd.drivers.contract import Driver
 from rackd.drivers.simulated import deployments, guest_resources, guests
 from rackd.drivers.simulated.driver import SimulatedDriverFactory

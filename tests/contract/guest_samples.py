@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 
 from attrs import evolve, frozen
 
-from common.deployment_spec import ImageRef
-from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
+from common.disks.volume_names import volume_name
+from common.guests.deployment_spec import ImageRef
+from common.guests.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import NicKind, OwnershipMarker
-from common.volume_names import volume_name
 
 MIB = 1024 * 1024
 DISK_BYTES = 64 * MIB

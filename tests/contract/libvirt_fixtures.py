@@ -13,10 +13,10 @@ from xml.etree import ElementTree as ET
 
 import libvirt
 
-from common.deployment_spec import ImageRef
-from common.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.disks.volume_names import seed_name, volume_name
+from common.guests.deployment_spec import ImageRef
+from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import GuestRef, NicKind, OwnershipMarker
-from common.volume_names import seed_name, volume_name
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.driver import LibvirtDriver

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
 
-from common.deployment_spec import ImageFormat, ImageRef
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.deployment_spec import ImageFormat, ImageRef
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.values import DriverType, HostAccess, NicKind
 from rackd.drivers.lxd.factory import CERTIFICATE, KEY
-from rackd.drivers.lxd.guests.raw_as_qcow2 import qcow2_head, qcow2_tail
+from rackd.drivers.lxd.guests.image_files.raw_as_qcow2 import qcow2_head, qcow2_tail
 from tests.contract.guest_samples import OwnImage, nic, sha256_of, write_parts
 from tests.contract.lxd_fixtures import LxdFixture
 from tests.lxd_http.administrator import Administrator

@@ -16,9 +16,9 @@ from uuid import UUID, uuid4
 
 from attrs import evolve
 
-from common.deployment_spec import ImageFormat, ImageRef
-from common.device_names import lxd_device_name, lxd_serial
-from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
+from common.disks.device_names import lxd_device_name, lxd_serial
+from common.guests.deployment_spec import ImageFormat, ImageRef
+from common.guests.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import GuestRef, HostAccess, NicKind, OwnershipMarker
 from rackd.drivers.lxd.connection.capabilities import Capabilities, capabilities_of
 from rackd.drivers.lxd.factory import LxdDriverFactory

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from common.discovery import VolumeRef
 from common.errors import WrongState
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
+from common.hosts.discovery import VolumeRef
 from common.values import DiskSize, Guest
 from tests.contract.driver_fixtures import EVERY_HOST, DriverFixture, spec_for
 from tests.contract.test_disk_growth_contract import GROWING_HOST

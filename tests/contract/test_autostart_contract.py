@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import NotFound
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import Autostart, Guest, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, DriverFixture, spec_for
 

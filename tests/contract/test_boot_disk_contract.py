@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import NotFound
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import Guest, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, DriverFixture, spec_for
 

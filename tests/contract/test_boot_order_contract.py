@@ -7,7 +7,7 @@ from attrs import evolve
 
 from common.boot import BootDevice, BootOnce, BootOrder
 from common.errors import NotFound, WrongState
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import Guest, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, DriverFixture, spec_for
 

@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from common.discovery import VolumeRef
 from common.errors import NameTaken, NotFound, OutOfCapacity, WrongState
-from common.guest_content import DiskSource, GuestContent
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_content import DiskSource, GuestContent
+from common.guests.guest_spec import DiskSpec, GuestSpec
+from common.hosts.discovery import VolumeRef
 from common.values import Guest, PowerAction, PowerState
 from tests.contract.driver_fixtures import Capability, CapableFixture, DriverFixture, requires, spec_for
 from tests.contract.guest_samples import DISK_BYTES, volumes_of

@@ -14,7 +14,7 @@ from rackd.drivers.contract import ConsoleStream
 from rackd.drivers.lxd.connection.capabilities import capabilities_of
 from rackd.drivers.lxd.connection.client import Scope, path
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
-from rackd.drivers.lxd.guests.console import open_operation
+from rackd.drivers.lxd.guests.consoles.console import open_operation
 from rackd.drivers.lxd.guests.instances import Instances
 from tests.contract.driver_fixtures import FIXTURES, Capability, CapableFixture, requires, spec_for
 from tests.contract.lxd_fixtures import RealLxdFixture

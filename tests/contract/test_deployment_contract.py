@@ -8,9 +8,9 @@ from ipaddress import ip_address
 import pytest
 from attrs import define, evolve
 
-from common.deployment_spec import CloudInitSeed, ImageFormat, ImageRef
 from common.errors import DriverFailed, ImageMissing, LinkLost, NotFound, OutOfCapacity, WrongState
-from common.guest_spec import GuestSpec
+from common.guests.deployment_spec import CloudInitSeed, ImageFormat, ImageRef
+from common.guests.guest_spec import GuestSpec
 from common.values import NicKind, PowerAction
 from tests.contract.driver_fixtures import Capability, CapableFixture, requires, spec_for
 from tests.contract.guest_samples import DISK_BYTES, volumes_of

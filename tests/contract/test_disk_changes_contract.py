@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 import pytest
 from attrs import evolve
 
-from common.discovery import VolumeRef
 from common.errors import NotFound, OutOfCapacity, WrongState
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
+from common.hosts.discovery import VolumeRef
 from common.values import Guest, GuestDisk, GuestRef, PowerAction, PowerState
 from tests.contract.driver_fixtures import (
     EVERY_HOST,

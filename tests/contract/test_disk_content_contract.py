@@ -12,10 +12,10 @@ import pytest
 from attrs import evolve, frozen
 
 from common.boot import BootDevice
-from common.deployment_spec import ImageFormat, ImageRef
-from common.disk_content import MAX_PART_BYTES, DiskPart, is_zero
+from common.disks.disk_content import MAX_PART_BYTES, DiskPart, is_zero
 from common.errors import Busy, LinkLost, NotFound, WrongState
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.deployment_spec import ImageFormat, ImageRef
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.values import PowerAction
 from regiond.exports.disk_writer import DiskWriter
 from tests.contract.driver_fixtures import Capability, CapableFixture, DriverFixture, requires

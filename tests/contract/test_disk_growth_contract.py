@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import NotFound, OutOfCapacity, Unsupported
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.values import DiskSize, GrownDisk, GuestRef, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, FIXTURES, INSTALLATION, DriverFixture
 from tests.contract.guest_samples import DISK_BYTES, new_marker

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from common.discovery import VolumeRef
 from common.errors import Busy, NotFound, OutOfCapacity, WrongState
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
+from common.hosts.discovery import VolumeRef
 from common.values import GuestRef, PowerAction, PowerState
 from tests.contract.driver_fixtures import (
     INSTALLATION,

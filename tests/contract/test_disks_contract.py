@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import Guest, GuestDisk, PowerAction
 from tests.contract.driver_fixtures import EVERY_HOST, Capability, DriverFixture, requires, spec_for
 from tests.contract.guest_samples import DISK_BYTES

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
-from common.discovery import Discovery
 from common.errors import NameTaken, NotFound, OutOfCapacity
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
+from common.hosts.discovery import Discovery
 from common.values import Guest, GuestChange, GuestEvent, OwnershipMarker, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, INSTALLATION, DriverFixture, spec_for
 from tests.contract.guest_samples import volumes_of

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from common.disks.volume_names import volume_name
 from common.errors import Unsupported
-from common.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.installed_drivers import added_types
 from common.serialization import from_dict, to_dict
 from common.values import DriverType, Guest, GuestDisk, GuestRef, HostAccess, NicKind, OwnershipMarker, PowerState
-from common.volume_names import volume_name
 from rackd.drivers.contract import Driver
-from rackd.guest_reports import GuestReports
+from rackd.reports.guest_reports import GuestReports
 from rackd.service import make_drivers
 from rackd.settings import RackSettings
 from tests.contract import test_driver_contract, test_generation_contract, test_ownership_contract

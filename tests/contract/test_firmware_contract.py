@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import Unsupported
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import Guest, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, FIXTURES, DriverFixture, spec_for
 from tests.lab.needs import require, why_no_tpm

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from common.errors import WrongState
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.values import PowerAction
 from tests.contract.driver_fixtures import FIXTURES, CapableFixture, DriverFixture
 from tests.contract.guest_samples import volumes_of

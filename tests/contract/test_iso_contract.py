@@ -8,9 +8,9 @@ from io import BytesIO
 import pytest
 
 from common.boot import BootDevice, IsoState
-from common.deployment_spec import ImageFormat, ImageRef
 from common.errors import ImageMissing, NotFound, Unsupported
-from common.guest_spec import GuestSpec
+from common.guests.deployment_spec import ImageFormat, ImageRef
+from common.guests.guest_spec import GuestSpec
 from common.values import Guest, PowerAction
 from tests.contract.driver_fixtures import EVERY_HOST, FIXTURES, CapableFixture, DriverFixture, spec_for
 from tests.contract.test_disk_moves_contract import moved

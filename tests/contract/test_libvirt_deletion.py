@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import DriverFailed, WrongState
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from common.values import PowerAction, PowerState
 from tests.contract.driver_fixtures import FIXTURES, CapableFixture, spec_for

@@ -10,9 +10,9 @@ import libvirt
 import pytest
 from attrs import evolve
 
+from common.disks.volume_names import seed_name, serial_log_name
 from common.errors import Unsupported, WrongState
-from common.guest_spec import DiskSpec
-from common.volume_names import seed_name, serial_log_name
+from common.guests.guest_spec import DiskSpec
 from tests.contract.driver_fixtures import FIXTURES, CapableFixture
 from tests.contract.guest_samples import volumes_of
 from tests.contract.test_disk_changes_contract import composed, disk_of, sizes_in, sizes_of

@@ -12,7 +12,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import Unsupported, WrongState
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.values import PowerAction
 from tests.contract.driver_fixtures import FIXTURES, CapableFixture
 from tests.contract.guest_samples import DISK_BYTES

@@ -11,9 +11,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from attrs import evolve
 
-from common.discovery import VolumeRef
 from common.errors import InnkeeperError, NotFound, WrongState
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
+from common.hosts.discovery import VolumeRef
 from common.values import DiskSize, GuestDisk
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver

@@ -8,13 +8,13 @@ import pytest
 from attrs import define
 
 from common.errors import Busy
-from common.guest_spec import GuestSpec
-from common.rpc.host_commands import MAX_CALL_S
+from common.guests.guest_spec import GuestSpec
+from common.rpc.commands.host_commands import MAX_CALL_S
 from rackd.drivers.contract import Driver
 from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.connection.failures import Unfinished
 from rackd.drivers.lxd.factory import LxdDriverFactory
-from rackd.drivers.lxd.guests import disk_backups
+from rackd.drivers.lxd.guests.disks import disk_backups
 from rackd.drivers.lxd.inventory.ownership import INSTALLATION_KEY, MACHINE_KEY
 from tests.contract.driver_fixtures import FIXTURES, DriverFixture
 from tests.contract.lxd_double_fixture import LxdDoubleFixture

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import DriverFailed, NotFound, WrongState
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.values import DiskSize, GuestRef, PowerAction, PowerState
 from tests.contract.driver_fixtures import FIXTURES, INSTALLATION, DriverFixture
 from tests.contract.guest_samples import DISK_BYTES, new_marker

@@ -8,8 +8,8 @@ import pytest
 from attrs import evolve
 
 from common.errors import DriverFailed
-from common.guest_spec import GuestSpec
-from rackd.drivers.lxd.guests import volumes
+from common.guests.guest_spec import GuestSpec
+from rackd.drivers.lxd.guests.disks import volumes
 from rackd.drivers.lxd.inventory.ownership import ERASING_KEY
 from tests.contract.driver_fixtures import FIXTURES, DriverFixture
 from tests.contract.lxd_double_fixture import LxdDoubleFixture

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from attrs import evolve
 
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import Guest
 from rackd.drivers.lxd.connection.client import Client, path
 from rackd.drivers.lxd.factory import LxdDriverFactory

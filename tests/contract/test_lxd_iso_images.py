@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from common.errors import DriverFailed, HostUnreachable, ImageMissing, NotFound, NotTrusted, OutOfCapacity, WrongState
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.connection.failures import NotAuthorized, PreconditionFailed, Unfinished
-from rackd.drivers.lxd.guests import volumes
+from rackd.drivers.lxd.guests.disks import volumes
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory import volume_index
 from rackd.drivers.lxd.inventory.iso_volumes import COMPLETE

@@ -9,7 +9,7 @@ from attrs import evolve
 from structlog.testing import capture_logs
 
 from common.errors import WrongState
-from common.guest_spec import GuestSpec, NicSpec
+from common.guests.guest_spec import GuestSpec, NicSpec
 from common.values import NicKind, PowerAction, PowerState
 from tests.contract.driver_fixtures import FIXTURES, CapableFixture
 from tests.contract.guest_samples import nic

@@ -16,7 +16,7 @@ from common.errors import DriverFailed, NotFound
 from common.values import OwnershipMarker
 from rackd.drivers.lxd.connection.client import Scope, path
 from rackd.drivers.lxd.connection.failures import Conflict, PreconditionFailed
-from rackd.drivers.lxd.guests import images
+from rackd.drivers.lxd.guests.image_files import images
 from tests.contract.driver_fixtures import FIXTURES
 from tests.contract.lxd_fixtures import LxdFixture
 from tests.contract.lxd_prepared_server import ROOT, PreparedServer, client_of

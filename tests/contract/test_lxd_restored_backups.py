@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from common.errors import WrongState
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import GuestRef, PowerAction, PowerState
 from rackd.drivers.lxd.connection.client import Client, Json, path
 from rackd.drivers.lxd.inventory.ownership import REPLACES_KEY, id_of, replacement_name

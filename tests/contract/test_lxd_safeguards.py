@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import Unsupported, WrongState
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import DiskSize, Guest, GuestSize, PowerAction, PowerState
 from tests.contract.driver_fixtures import FIXTURES, DriverFixture, spec_for
 from tests.contract.guest_samples import new_marker, nic, volumes_of

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import NotFound, WrongState
-from common.guest_spec import GuestSpec, NicSpec
+from common.guests.guest_spec import GuestSpec, NicSpec
 from common.values import Guest, GuestNic, GuestRef, NicKind, PowerAction, PowerState
 from tests.contract.driver_fixtures import (
     FIXTURES,

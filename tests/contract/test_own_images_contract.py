@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from common.deployment_spec import HostImage, ImageFormat, ImageRef
 from common.errors import NotFound, OutOfCapacity
+from common.guests.deployment_spec import HostImage, ImageFormat, ImageRef
 from tests.contract.driver_fixtures import Capability, CapableFixture, requires
 from tests.contract.test_deployment_contract import composed, content, seed
 

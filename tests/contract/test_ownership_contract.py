@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import NameTaken, NotFound
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import Guest, OwnershipMarker, PowerAction
 from tests.contract.driver_fixtures import EVERY_HOST, INSTALLATION, DriverFixture, spec_for
 from tests.contract.guest_samples import volumes_of

@@ -6,8 +6,8 @@ import pytest
 from attrs import evolve
 
 from common.errors import InvalidRequest, NotFound, OutOfCapacity, Unsupported, WrongState
-from common.guest_placement import UNBOUND, GuestPlacement
-from common.guest_spec import GuestSpec
+from common.guests.guest_placement import UNBOUND, GuestPlacement
+from common.guests.guest_spec import GuestSpec
 from common.values import Guest, GuestRef, GuestSize, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, INSTALLATION, Capability, CapableFixture, requires, spec_for
 from tests.contract.guest_samples import new_marker

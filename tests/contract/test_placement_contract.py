@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import NotFound
-from common.guest_spec import GuestSpec, NicSpec
+from common.guests.guest_spec import GuestSpec, NicSpec
 from common.values import Guest, NicKind
 from tests.contract.driver_fixtures import Capability, CapableFixture, requires, spec_for
 from tests.contract.guest_samples import volumes_of

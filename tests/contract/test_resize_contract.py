@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import NotFound, OutOfCapacity, Unsupported, WrongState
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import Guest, GuestRef, GuestSize, PowerAction, PowerState
 from rackd.drivers.start_refusals import StartChange, start_refusals
 from tests.contract.driver_fixtures import (

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from common.errors import NotFound, WrongState
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import PowerAction
 from rackd.drivers.contract import ConsoleStream
 from tests.contract.driver_fixtures import Capability, CapableFixture, requires, spec_for

@@ -6,7 +6,7 @@ import pytest
 
 from common.boot import StartOrder
 from common.errors import NotFound, Unsupported
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import Autostart, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, FIXTURES, DriverFixture, spec_for
 

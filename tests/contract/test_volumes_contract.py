@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from common.discovery import VolumeRef
 from common.errors import WrongState
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
+from common.hosts.discovery import VolumeRef
 from common.values import OwnershipMarker
 from tests.contract.driver_fixtures import EVERY_HOST, INSTALLATION, DriverFixture, spec_for
 

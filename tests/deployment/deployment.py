@@ -13,12 +13,12 @@ from attrs import define, field
 
 from innkeeper.http import Api
 from rackd.drivers.simulated.fault_injection import Call
-from regiond.caller import Caller
 from regiond.db.pool import connect
 from regiond.ledger import consistency
 from regiond.reconciler.detection import find_discrepancies
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind
 from regiond.reconciler.store import use_snapshot
+from regiond.requests.caller import Caller
 from regiond.service import Region
 from tests.deployment.api_calls import ASYNC, ApiCalls
 from tests.deployment.runner import RACK, Runner

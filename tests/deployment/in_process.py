@@ -13,7 +13,7 @@ from attrs import define, evolve, field
 
 from common.process.systemd_notify import ServiceManager
 from common.rpc.link import Link
-from common.server_trust import BY_THE_COMPUTER, ServerTrust
+from common.trust.server_trust import BY_THE_COMPUTER, ServerTrust
 from innkeeper.http import Api, api_url
 from rackd.drivers.registry import DriverRegistry
 from rackd.enrolment import join
@@ -21,11 +21,11 @@ from rackd.identity import load, save
 from rackd.region_link import Environment
 from rackd.service import RackService
 from rackd.settings import RackSettings
-from regiond.caller import Caller
+from regiond.accounts.local_access import LOCAL_FILE
 from regiond.db.pool import connect
-from regiond.local_access import LOCAL_FILE
+from regiond.process.settings import RegionSettings
+from regiond.requests.caller import Caller
 from regiond.service import Region, RegionService
-from regiond.settings import RegionSettings
 from tests.administrators import API_KEY_FILE, write_first_key
 from tests.deployment.db_proxy import DbProxy
 from tests.deployment.deployment import Deployment

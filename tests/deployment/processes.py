@@ -38,7 +38,7 @@ _DEFAULTS = {
 _KNOWN = """
 from attrs import fields
 from rackd.settings import RackSettings
-from regiond.settings import RegionSettings
+from regiond.process.settings import RegionSettings
 print(*(one.name for kind in (RackSettings, RegionSettings) for one in fields(kind)))
 """
 _HOST_CALL = re.compile(r'\{[^{}]*"host_call_started"[^{}]*\}')

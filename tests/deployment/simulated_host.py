@@ -11,10 +11,10 @@ from typing import Any
 
 from attrs import frozen
 
-from common.guest_spec import DiskSpec, GuestSpec
+from common.disks.volume_names import volume_name
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.units import BYTES_PER_GB
 from common.values import OwnershipMarker, PowerState
-from common.volume_names import volume_name
 from rackd.drivers.simulated import guests
 from rackd.drivers.simulated.fault_injection import Call
 

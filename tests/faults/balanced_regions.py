@@ -13,7 +13,7 @@ from pathlib import Path
 from attrs import define, field
 
 from common.errors import InnkeeperError
-from common.server_trust import ServerTrust
+from common.trust.server_trust import ServerTrust
 from innkeeper.http import Api, api_url
 from tests.certificate_pairs import Pair, make_pair
 from tests.deployment.processes import SECOND_REGION, Processes

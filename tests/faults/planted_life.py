@@ -24,6 +24,7 @@ from innkeeper.http import Api, api_url
 from innkeeper.profiles import Profiles, default_path
 from innkeeper.request_body import Body
 from rackd.identity import load
+from regiond.accounts.local_access import LOCAL_FILE
 from regiond.accounts.logins import Logins
 from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
@@ -33,7 +34,6 @@ from regiond.credentials.master_key import FILE, open_key_file
 from regiond.credentials.seal import unseal
 from regiond.db.pool import Database
 from regiond.events.service import Events
-from regiond.local_access import LOCAL_FILE
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import Processes
 from tests.deployment.runner import RACK

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import asdict
 
-from common.phrases import number_of
+from common.words.phrases import number_of
 from tests.faults.flatness import GROWTH, LEAST, MEASURES
 from tests.faults.soak import SoakReport
 

@@ -21,10 +21,10 @@ from innkeeper.http import Api
 from rackd.enrolment import join
 from regiond.backup.model import BackupFailed
 from regiond.backup.writing import Source, write_backup
-from regiond.backup_commands import restore
+from regiond.commands.backup_commands import restore
 from regiond.credentials.seal import MasterKey
 from regiond.db.pool import Database, connect
-from regiond.settings import RegionSettings
+from regiond.process.settings import RegionSettings
 from tests.database import as_superuser
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from development.generated_section import CHECKOUT
+from development.generated.generated_section import CHECKOUT
 from tests.golden.files import FOLDER, WRITES
 
 

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from typing import Any
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from tests.golden.normalised import normalised
 from tests.golden.recorded_run import Recorded
 from tests.golden.shapes import merged_shape

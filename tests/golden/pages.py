@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from development.generated_section import CHECKOUT
+from development.generated.generated_section import CHECKOUT
 
 FOLDER = "INNKEEPER_GOLDEN_PAGES"  # an environment variable of `write_pages.py`
 _WRITER = "tests/golden/write_pages.py"

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from tests.faults.matrix.instrumentation import instrumented
 from tests.faults.matrix.site import MatrixSite, matrix_site
 from tests.faults.matrix.trial import points_of

@@ -12,8 +12,8 @@ import msgpack
 
 import common.rpc
 from common.rpc import frames
-from common.rpc.command import Command
-from common.rpc.host_commands import HOST_EVENT, HOST_UNWATCHED, HostEvent, HostUnwatched
+from common.rpc.commands.command import Command
+from common.rpc.commands.host_commands import HOST_EVENT, HOST_UNWATCHED, HostEvent, HostUnwatched
 from common.serialization import from_dict, to_dict
 from tests.golden.sample_values import enumerations, sample
 

@@ -6,21 +6,21 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from common.certificates import Role
-from common.rpc.command import Command
+from common.rpc.commands.command import Command
 from common.rpc.connection import connect
 from common.rpc.handlers import Handler, Side
 from common.rpc.link import Link
 from common.rpc.peers import Address
 from common.rpc.tls import MemberTls
+from common.trust.certificates import Role
 from rackd.commands import HostCommands
 from rackd.enrolment import join
 from rackd.event_watch import EventWatcher
 from rackd.executor import Executor
 from rackd.fenced_calls import FencedCalls
 from rackd.fencing_tokens import FencingTokens
-from rackd.guest_reports import GuestReports
 from rackd.identity import Identity, load
+from rackd.reports.guest_reports import GuestReports
 from rackd.service import make_drivers
 from rackd.settings import RackSettings
 from regiond.events.model import EventFilter

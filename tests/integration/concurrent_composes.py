@@ -11,14 +11,20 @@ from uuid import uuid4
 
 from attrs import define, evolve, field
 
-from common.compose_request import ComposeRequest
+from common.guests.compose_request import ComposeRequest
 from regiond.db.pool import Database
-from regiond.machines.clones.service import Templates
-from regiond.machines.compose.model import NOT_COUNTED, OnClaim, PlacedCompose, ReservationRequest, ValidatedCompose
-from regiond.machines.compose.placement_queries import PlacementQueries
-from regiond.machines.compose.reservation import Reservations
-from regiond.machines.compose.service import Composer
-from regiond.machines.compose.stages import ComposeStages, build_stages
+from regiond.machines.arrivals.clones.service import Templates
+from regiond.machines.arrivals.compose.model import (
+    NOT_COUNTED,
+    OnClaim,
+    PlacedCompose,
+    ReservationRequest,
+    ValidatedCompose,
+)
+from regiond.machines.arrivals.compose.placement_queries import PlacementQueries
+from regiond.machines.arrivals.compose.reservation import Reservations
+from regiond.machines.arrivals.compose.service import Composer
+from regiond.machines.arrivals.compose.stages import ComposeStages, build_stages
 from regiond.operations.model import Operation
 from regiond.racks.service import read_installation_id
 from tests.deployment.deployment import Deployment

@@ -58,7 +58,7 @@ def heartbeat(database: Database) -> Iterator[Heartbeat]:
 @pytest.fixture
 def stopped_request_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Regions whose buckets of requests never refill, however long the requests of the test take."""
-    from regiond.request_limits import RequestLimits
+    from regiond.requests.request_limits import RequestLimits
     from regiond.wiring import accounts
 
     monkeypatch.setattr(accounts, "RequestLimits", partial(RequestLimits, clock=lambda: 0.0))

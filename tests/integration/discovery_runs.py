@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import closing
 from uuid import UUID
 
-from common.discovery import Discovery
+from common.hosts.discovery import Discovery
 from common.values import DriverType, HostAccess
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from regiond.hosts.discovery.apply import apply_discovery
 from regiond.hosts.discovery.model import DiscoveryRun
-from regiond.machines.guest_changes import MachineGuestChanges
+from regiond.machines.core.guest_changes import MachineGuestChanges
 from tests.deployment.deployment import Deployment
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from regiond.machines.wanted_power.service import WantedPowers
+from regiond.machines.power.wanted_power.service import WantedPowers
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import rows
 from tests.integration.tables import sql

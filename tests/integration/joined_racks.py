@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from common.certificates import make_key, make_signing_request
-from common.rpc.region_commands import JoinCall, Joined
-from regiond.caller import Caller
+from common.rpc.commands.region_commands import JoinCall, Joined
+from common.trust.certificates import make_key, make_signing_request
 from regiond.db.pool import Database
 from regiond.racks.service import Racks
+from regiond.requests.caller import Caller
 from tests.database import fetchval
 
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)

@@ -11,16 +11,16 @@ from uuid import UUID, uuid4
 
 from attrs import define, field, frozen
 
-from common.certificates import RACK_LIFETIME, Credentials, Role, Subject, utc_now
 from common.errors import DatabaseUnavailable, DriverFailed, NotAllowed, TokenRejected
-from common.rpc.command import Command
+from common.rpc.commands.command import Command
+from common.rpc.commands.region_commands import RACK_JOIN, RACK_RENEW, JoinCall, Joined, RenewCall, Renewed
 from common.rpc.connection import connect
 from common.rpc.handlers import Handlers, Side
 from common.rpc.link import Link
 from common.rpc.peers import Address, Peer
-from common.rpc.region_commands import RACK_JOIN, RACK_RENEW, JoinCall, Joined, RenewCall, Renewed
 from common.rpc.tls import JoiningTls, MemberTls, RegionTls
 from common.rpc.tokens import JoinToken, encode_token
+from common.trust.certificates import RACK_LIFETIME, Credentials, Role, Subject, utc_now
 from regiond.racks.enrolment.authority import Authority
 from regiond.racks.enrolment.listener import Listener, ListenerCallbacks
 

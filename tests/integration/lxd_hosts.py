@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from common.hidden_text import revealed
+from common.words.hidden_text import revealed
 from regiond.hosts.model import HostState
 from tests.deployment.deployment import Deployment
 

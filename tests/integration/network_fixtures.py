@@ -9,7 +9,6 @@ from attrs import evolve, frozen
 from common.addresses.simulated import SimulatedAddress
 from common.values import HostFacts, HostNetwork, NicKind
 from rackd.drivers.simulated.facts import facts_of
-from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.networks import interface_availability
 from regiond.networks.discovery.service import discover_networks
@@ -17,6 +16,7 @@ from regiond.networks.ipam import service as ipam_service
 from regiond.networks.model import HostInterface, Vlan
 from regiond.networks.service import Networks
 from regiond.placement.candidate import CandidateInterface
+from regiond.requests.caller import Caller
 from tests.database import execute, fetchval
 
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)

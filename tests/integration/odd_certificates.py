@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from common.certificates import load_certificate, load_key
+from common.trust.certificates import load_certificate, load_key
 
 
 def odd_certificate(

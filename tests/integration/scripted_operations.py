@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from attrs import define, field
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Database
 from regiond.operations import intent_store, lease_store, store
 from regiond.operations.engine import Engine

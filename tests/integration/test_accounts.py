@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from common.errors import InvalidRequest, NotAuthenticated, NotFound
 from regiond.accounts.model import MAX_KEYS, ApiKey, Login, SignatureMethod
 from regiond.accounts.service import CACHE_S, Accounts
-from regiond.caller import Caller
 from regiond.credentials.seal import MasterKey
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.events.service import Events
+from regiond.requests.caller import Caller
 from tests.administrators import add_administrator
 from tests.clock import Clock
 from tests.waiting import settle

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from common.compose_request import ComposeRequest
 from common.errors import OutOfCapacity
+from common.guests.compose_request import ComposeRequest
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
 from tests.integration.concurrent_composes import ComposerDatabase, composer_of, stages_on

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError, OutOfCapacity, RackUnreachable
-from regiond.machines.allocation.service import Allocator
-from regiond.machines.compose.service import Composer
+from regiond.machines.arrivals.allocation.service import Allocator
+from regiond.machines.arrivals.compose.service import Composer
 from regiond.machines.values.requests import AllocateRequest
 from regiond.operations.model import Operation
 from tests.clock import advance
@@ -76,7 +76,7 @@ async def test_the_only_ready_machine_is_allocated_though_locked_for_a_moment(
 ) -> None:
     host = await innkeeper.add_simulated()
     await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="web")
-    monkeypatch.setattr("regiond.machines.allocation.service._LOCK_RETRY_S", 30.0)
+    monkeypatch.setattr("regiond.machines.arrivals.allocation.service._LOCK_RETRY_S", 30.0)
     async with innkeeper.connection() as other:
         async with other.transaction():
             await other.execute("select 1 from machine where hostname = 'web' for update")

@@ -12,7 +12,7 @@ import pytest
 from regiond.api.http.channel import LimitedChannel
 from regiond.api.pipeline.authentication import ANONYMOUS_BODY_BYTES
 from regiond.api.pipeline.request import MAX_BODY_BYTES
-from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
+from regiond.requests.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
 from tests.integration.api_over_http import BASE, Client, connected, serve
 from tests.unit.answers.accounts import SIGNING_KEY
 from tests.unit.api_double import NOW_S, ApiDouble

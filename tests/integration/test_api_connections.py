@@ -20,7 +20,7 @@ from regiond.api.http.site import HEALTH_CONNECTIONS, SiteOptions
 from regiond.api.pipeline.authentication import ANONYMOUS_BODY_BYTES
 from regiond.api.pipeline.request import MAX_BODY_BYTES
 from regiond.api.resources.registry import SERVED
-from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
+from regiond.requests.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
 from tests.integration.api_over_http import BASE, Client, HeldCall, connected, serve
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
 from tests.unit.api_double import ApiDouble

@@ -18,8 +18,8 @@ from regiond.api.http.klein_adapter import REFUSAL_DELAY_S
 from regiond.api.pipeline.dispatch import Api
 from regiond.api.replies import Reply
 from regiond.api.resources.registry import SERVED
-from regiond.health import Health, Part
-from regiond.request_limits import RequestLimits, RequestRates
+from regiond.process.health import Health, Part
+from regiond.requests.request_limits import RequestLimits, RequestRates
 from tests.integration.api_over_http import BASE, Client, HeldCall, Response, serve
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
 from tests.unit.api_double import NOW_S, ApiDouble, authorization

@@ -12,7 +12,7 @@ import pytest
 from common.errors import Busy, WrongState
 from regiond.db.pool import Database
 from regiond.ledger import store as ledger_store
-from regiond.machines import store
+from regiond.machines.core import store
 from regiond.operations.model import OPEN_STATES
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy
 from regiond.reconciler.service import Reconciler

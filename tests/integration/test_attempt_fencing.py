@@ -14,7 +14,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import Busy, DriverFailed, HostUnreachable, InnkeeperError
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Database, Db
 from regiond.operations import intent_store, lease_store
 from regiond.operations.attempt import Attempt

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from common.certificates import make_authority
 from common.process.periodic import AFTER_START_S
+from common.trust.certificates import make_authority
 from regiond.db.pool import Db
-from regiond.hosts import identity_store
+from regiond.hosts.address import identity_store
 from regiond.hosts.trust.certificate_expiry import read_expiry_of_servers
 from tests.clock import advance
 from tests.deployment.deployment import Deployment

@@ -10,14 +10,14 @@ import pytest
 
 from regiond.attention import store
 from regiond.attention.model import EVERYTHING, AttentionKind, AttentionLimits, ObjectType
-from regiond.caller import Caller, PoolRole
 from regiond.db.pool import Db
 from regiond.hosts.search import facts_store
 from regiond.hosts.search.fields import HOST_FIELDS, matches, needs_of
-from regiond.machines.search import conditions as machine_conditions
-from regiond.machines.search.fields import MACHINE_FIELDS
+from regiond.machines.searches.search import conditions as machine_conditions
+from regiond.machines.searches.search.fields import MACHINE_FIELDS
 from regiond.machines.values.search import MachineSearch
-from regiond.search_query import parse
+from regiond.requests.caller import Caller, PoolRole
+from regiond.requests.search_query import parse
 from tests.deployment.deployment import Deployment
 from tests.integration.attention_conditions import CONDITIONS, Condition, Place, SeenBy
 from tests.integration.two_pools import FOREIGN, NATIVE, OWNERS, TwoPools, two_pools

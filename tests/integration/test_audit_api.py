@@ -12,8 +12,8 @@ from common.errors import InnkeeperError, InvalidRequest, NotAllowed, NotAuthent
 from common.values import PowerAction
 from innkeeper import rpc
 from innkeeper.http import Api
-from regiond.admin_commands import check, create_api_key
-from regiond.settings import RegionSettings
+from regiond.commands.admin_commands import check, create_api_key
+from regiond.process.settings import RegionSettings
 from tests.deployment.deployment import Deployment
 from tests.integration.test_repeated_commands import logged_in
 from tests.integration.test_rpc_misuse import address_of, issue

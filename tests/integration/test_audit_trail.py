@@ -13,8 +13,8 @@ from attrs import evolve
 from common.errors import NotFound
 from regiond.audit.model import AuditAnswer, AuditFilter, AuditRequest, AuditResult
 from regiond.audit.service import Audit
-from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.requests.caller import Caller
 from tests.clock import Clock
 from tests.database import execute_as_superuser
 

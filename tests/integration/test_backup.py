@@ -22,14 +22,14 @@ from regiond.backup.model import BackupFailed, Contents
 from regiond.backup.store import export_snapshot, server_version
 from regiond.backup.target import Target
 from regiond.backup.writing import Source, write_backup
-from regiond.backup_command_line import run
+from regiond.commands.backup_command_line import run
 from regiond.credentials.master_key import open_master_key
 from regiond.credentials.seal import MasterKey
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
-from regiond.idempotency.service import IdempotencyKeys
+from regiond.operations.idempotency.service import IdempotencyKeys
+from regiond.process.settings import RegionSettings
 from regiond.racks.enrolment.installation import open_authority
-from regiond.settings import RegionSettings
 from tests.database import execute, execute_as_superuser, fetchval, named
 
 pytestmark = pytest.mark.database

@@ -13,7 +13,7 @@ from regiond.attention.model import AttentionLimits
 from regiond.attention.store import count
 from regiond.backup.model import BackupFailed
 from regiond.backup.store import record_backup
-from regiond.backup_commands import back_up
+from regiond.commands.backup_commands import back_up
 from regiond.db.pool import Database
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment

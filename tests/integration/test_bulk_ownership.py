@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from regiond.machines.ownership_rules import may_release
+from regiond.machines.core.ownership_rules import may_release
 from regiond.machines.values.bulk import BulkAction
 from regiond.machines.values.states import MachineState
 from tests.deployment.deployment import Deployment

@@ -11,12 +11,8 @@ from uuid import uuid4
 import pytest
 from attrs import evolve
 
-from common.certificates import Role
 from common.errors import DatabaseUnavailable, InnkeeperError, NotAllowed
-from common.rpc.connection import connect
-from common.rpc.frames import Done, encode
-from common.rpc.handlers import Handler, Side
-from common.rpc.host_commands import (
+from common.rpc.commands.host_commands import (
     HOST_COMPOSE,
     HOST_DISCOVER,
     HOST_EVENT,
@@ -28,10 +24,14 @@ from common.rpc.host_commands import (
     HostCall,
     HostEvent,
 )
+from common.rpc.connection import connect
+from common.rpc.frames import Done, encode
+from common.rpc.handlers import Handler, Side
 from common.rpc.link import MAX_STREAM_BYTES, Link
 from common.rpc.peers import Address
 from common.rpc.tls import MemberTls
 from common.serialization import to_dict
+from common.trust.certificates import Role
 from common.values import Guest, GuestChange, GuestDisk, GuestEvent, OwnershipMarker, PowerState
 from rackd.commands import parts_of
 from rackd.drivers.simulated.driver import SimulatedDriverFactory

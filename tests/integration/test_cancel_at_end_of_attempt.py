@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from common.errors import Busy, HostUnreachable, InnkeeperError
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Database
 from regiond.operations import intent_store, store
 from regiond.operations.attempt import Attempt

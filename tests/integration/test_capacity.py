@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from common.capacity import Capacity, ResourceCapacity
+from common.hosts.capacity import Capacity, ResourceCapacity
 from regiond.db.pool import Database
 from regiond.ledger.capacities import capacities_of_hosts, capacity_with_limits
 from regiond.ledger.capacity_totals import fleet_capacity, total_capacity
 from regiond.ledger.model import DiscreteResources, FleetCapacity, HostCapacity, HostLimits
-from regiond.machines.compose.candidate_store import read_candidates, with_claims_here
+from regiond.machines.core.candidate_store import read_candidates, with_claims_here
 from regiond.placement.ranking import place
 from regiond.placement.requirements import DiskRequirement, Requirements
 from tests.integration.ledger_fixture import CORES, FIRST_PAGES, MEMORY_MIB, PORT, LedgerFixture, prepare

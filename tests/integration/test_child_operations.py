@@ -8,14 +8,14 @@ import pytest
 from asyncpg.connection import LoggedQuery
 
 from common.errors import Busy, HostUnreachable
-from common.operation_kinds import OperationKind
-from regiond.caller import Caller
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Database
 from regiond.operations import intent_store
 from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import NewOperation, Operation, OperationState, Parent
 from regiond.operations.origin import current_origin
 from regiond.operations.service import Operations
+from regiond.requests.caller import Caller
 from tests.database import execute
 from tests.integration.ledger_fixture import prepare
 from tests.integration.scripted_operations import (

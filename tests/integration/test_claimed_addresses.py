@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from common.errors import Busy, InvalidRequest, WrongState
-from common.guest_spec import NicAddress
+from common.guests.guest_spec import NicAddress
 from regiond.db.pool import Database
-from regiond.machines.wanted_nics import resolve_nics
+from regiond.machines.core.wanted_nics import resolve_nics
 from regiond.networks.ipam import service as ipam_service
 from regiond.networks.model import SubnetChange
 from regiond.placement.interface_parser import parse_interfaces

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from common.certificates import load_certificate, renew_at, utc_now
+from common.trust.certificates import load_certificate, renew_at, utc_now
 from rackd.enrolment import join
 from regiond.db.pool import Database
 from regiond.housekeeping.clock_monitor import ClockMonitor

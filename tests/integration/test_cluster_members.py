@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError
-from common.hidden_text import revealed
 from common.values import ClusterMember
-from regiond.caller import Caller
+from common.words.hidden_text import revealed
 from regiond.hosts.maintenance.changes import begin_maintenance
 from regiond.maas.imports.model import PARALLEL_RUN
+from regiond.requests.caller import Caller
 from tests.deployment.deployment import Deployment
 from tests.integration.byzantine_rack import recorded_messages
 from tests.integration.lxd_hosts import add

@@ -8,13 +8,13 @@ from datetime import datetime
 import pytest
 from attrs import evolve, frozen
 
-from common.discovery import Discovery, MarkerOnOtherMember
+from common.hosts.discovery import Discovery, MarkerOnOtherMember
 from common.values import DriverType, Guest, OwnershipMarker
 from regiond.db.pool import Database
 from regiond.hosts.discovery.apply import apply_discovery
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, DiscoveryRun
 from regiond.hosts.discovery.refresh import Refresher
-from regiond.machines.guest_changes import MachineGuestChanges
+from regiond.machines.core.guest_changes import MachineGuestChanges
 from tests.deployment.deployment import Deployment
 from tests.integration.discovery_runs import discover
 from tests.integration.tables import rows

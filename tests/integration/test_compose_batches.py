@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, NotFound, OutOfCapacity
+from common.guests.compose_request import ComposeRequest
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
 from tests.integration.concurrent_composes import LOCK_HOST, LOCK_SERVER, SMALL, add_hosts, all_composed, compose_all

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define
 
-from common.compose_request import ComposeRequest
 from common.errors import Busy, DatabaseUnavailable, OutOfCapacity
-from regiond.machines.compose.model import ClaimOutcome
+from common.guests.compose_request import ComposeRequest
+from regiond.machines.arrivals.compose.model import ClaimOutcome
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
 from tests.integration.concurrent_composes import (

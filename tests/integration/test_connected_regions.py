@@ -8,10 +8,10 @@ import pytest
 
 from common.errors import WrongState
 from development import postgres
-from regiond.backup_commands import recovered
+from regiond.commands.backup_commands import recovered
 from regiond.db.pool import Database, connect
-from regiond.restored_database import connected_regions
-from regiond.settings import RegionSettings
+from regiond.process.settings import RegionSettings
+from regiond.recovery.restored_database import connected_regions
 from tests.database import execute_as_superuser, fetchval
 
 pytestmark = pytest.mark.slow  # it starts a server of its own

@@ -14,8 +14,8 @@ from attrs import evolve
 from innkeeper.websocket import WebSocket
 from regiond.api.http import running_requests
 from regiond.api.http.websocket import serve
-from regiond.machines.console.limits import ConsoleLimits
-from regiond.machines.console.service import Consoles
+from regiond.machines.running.console.limits import ConsoleLimits
+from regiond.machines.running.console.service import Consoles
 from regiond.machines.values.states import MachineState
 from tests.database import execute
 from tests.deployment.deployment import Deployment

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from common.compose_request import ComposeRequest
+from common.guests.compose_request import ComposeRequest
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from regiond.caller import Caller, PoolRole
 from regiond.machines.values.search import MachineFilter
+from regiond.requests.caller import Caller, PoolRole
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import sql
 

@@ -12,11 +12,11 @@ import pytest
 from attrs import define
 
 from common.errors import BadSettings, DatabaseUnavailable
-from common.phrases import number_of
+from common.words.phrases import number_of
 from development import postgres
 from regiond.audit.service import Audit
-from regiond.database_setup import service
-from regiond.database_setup.model import Target
+from regiond.commands.database_setup import service
+from regiond.commands.database_setup.model import Target
 from regiond.db.migrate import migrate
 from regiond.db.migration_files import packaged
 from regiond.db.pool import Database, connect

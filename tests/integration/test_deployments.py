@@ -11,7 +11,7 @@ import pytest
 from common.errors import InvalidRequest
 from rackd.drivers.simulated.fault_injection import Call
 from regiond.db.pool import Database
-from regiond.machines.deployment import steps
+from regiond.machines.running.deployment import steps
 from tests.database import execute, fetchval
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from regiond.caller import Caller
+from regiond.requests.caller import Caller
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import sql
 from tests.integration.test_devices import MAC, interface_of, register

@@ -243,7 +243,7 @@ async def test_what_fails_on_the_host_leaves_everything_as_it_was(
         ("_grow", innkeeper.post(path(machine), op="grow_disk", disk="sdb", size=9)),
     ):
         with monkeypatch.context() as refusing:
-            refusing.setattr(f"rackd.drivers.simulated.disk_changes.{function}", refuse)
+            refusing.setattr(f"rackd.drivers.simulated.disks.disk_changes.{function}", refuse)
             error = await rejection(request)
         assert "the guest uses it" in str(error)
         assert await sizes(innkeeper, machine) == [("sda", 8 * GB), ("sdb", 5 * GB)]

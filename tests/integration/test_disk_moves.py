@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from common.disk_content import CopiedDisk
+from common.disks.disk_content import CopiedDisk
 from common.errors import WrongState
-from common.guest_spec import DiskSpec
+from common.guests.guest_spec import DiskSpec
 from common.values import GuestRef
-from rackd.drivers.simulated.disk_moves import SimulatedDiskMoves
+from rackd.drivers.simulated.disks.disk_moves import SimulatedDiskMoves
 from rackd.drivers.simulated.fault_injection import Call
-from regiond.machines.disks import copy_progress
+from regiond.machines.hardware.disks import copy_progress
 from tests.clock import in_no_time
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
@@ -219,7 +219,7 @@ async def test_a_failure_leaves_everything_as_it_was(
         raise WrongState("the host does not copy it")
 
     with monkeypatch.context() as refusing:
-        refusing.setattr(f"rackd.drivers.simulated.disk_moves.{function}", refuse)
+        refusing.setattr(f"rackd.drivers.simulated.disks.disk_moves.{function}", refuse)
         error = await rejection(move(innkeeper, machine))
     assert "the host does not copy it" in str(error)
     assert (await pools_of(innkeeper, machine), await claimed(innkeeper, machine)) == (HERE, CLAIMED)

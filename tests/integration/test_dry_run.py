@@ -12,11 +12,11 @@ from uuid import uuid4
 import pytest
 from attrs import evolve
 
-from common.compose_request import ComposeRequest
+from common.guests.compose_request import ComposeRequest
 from common.serialization import to_dict
 from common.values import HugePages, NumaNode
 from regiond.db.pool import Database
-from regiond.machines.compose.host_search import search_hosts
+from regiond.machines.arrivals.compose.host_search import search_hosts
 from regiond.placement.candidate import Candidate, CandidateInterface, CandidateNode
 from regiond.placement.model import Evaluation
 from regiond.placement.ranking import place

@@ -8,11 +8,11 @@ from uuid import uuid4
 import pytest
 from attrs import evolve
 
-from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events import store
 from regiond.events.model import EventFilter, Level
 from regiond.events.service import Events
+from regiond.requests.caller import Caller
 
 pytestmark = pytest.mark.database
 

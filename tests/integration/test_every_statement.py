@@ -17,10 +17,10 @@ CHOSEN = [
     "regiond.backup.forward_store.statement",  # test_restore
     "regiond.clusters.store.*existing",  # test_clusters
     "regiond.credentials.rewrap.statement",  # test_rewrap
-    "regiond.database_setup.dump_check.f\"set local search_path = {SYSTEM_PATH['search_path']}\"",  # planted_backup
-    "regiond.database_setup.dump_check.statement",  # test_planted_backup
-    "regiond.database_setup.store.formatted",  # test_database_setup
-    "regiond.database_setup.store.statement",  # test_database_setup
+    "regiond.commands.database_setup.dump_check.f\"set local search_path = {SYSTEM_PATH['search_path']}\"",  # noqa: E501  planted_backup
+    "regiond.commands.database_setup.dump_check.statement",  # test_planted_backup
+    "regiond.commands.database_setup.store.formatted",  # test_database_setup
+    "regiond.commands.database_setup.store.statement",  # test_database_setup
     "regiond.db.migrate.lock",  # test_db_migrate
     "regiond.db.migrate.one.sql",  # test_db_migrate
     "regiond.db.privileges.statement",  # test_least_privilege
@@ -28,7 +28,7 @@ CHOSEN = [
     "regiond.db.stored_code.f'set local search_path = {SCHEMA}, pg_temp'",  # test_planted_code
     "regiond.db.stored_code.one.within_transaction",  # test_planted_code
     "regiond.groups.store.statement",  # test_groups
-    "regiond.machines.view_store.page",  # test_machine_paging
+    "regiond.machines.core.view_store.page",  # test_machine_paging
 ]
 
 

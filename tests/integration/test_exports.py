@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 import pytest
 from attrs import define, evolve, field
 
-from common.disk_content import DiskPart
+from common.disks.disk_content import DiskPart
 from common.errors import WrongState
 from innkeeper.request_body import Body
 from regiond.db.pool import Db
 from regiond.exports import store
 from regiond.exports.disk_reader import DiskImage
 from regiond.exports.model import ExportLimits
-from regiond.file_folder import Threads
+from regiond.process.file_folder import Threads
 from tests.deployment.deployment import Deployment
 from tests.disk_images import raw_disk
 from tests.integration.adoption import rows

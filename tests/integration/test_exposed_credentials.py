@@ -10,12 +10,12 @@ from uuid import UUID
 import pytest
 
 from common.errors import NotAllowed, NotFound
-from regiond.caller import Caller
 from regiond.credentials.model import SentCredential
 from regiond.credentials.sent_store import record_sent
 from regiond.db.pool import Database
 from regiond.racks import store
 from regiond.racks.service import Racks
+from regiond.requests.caller import Caller
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from common.addresses.report_url import ReportAddress, ReportPage
-from regiond.machines.deployment import user_data_delivery
+from regiond.machines.running.deployment import user_data_delivery
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.guest_reports import report_of

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from common.errors import InvalidRequest, NotFound
-from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.files import service
 from regiond.files.model import MAX_FILE_BYTES
 from regiond.files.service import Files
+from regiond.requests.caller import Caller
 
 pytestmark = pytest.mark.database
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
+from common.disks.volume_names import volume_name
 from common.errors import InnkeeperError, NotFound
 from common.values import OwnershipMarker
-from common.volume_names import volume_name
 from rackd.drivers.simulated.driver import SimulatedDriver
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.rpc.host_commands import HOST_SET_GENERATION
+from common.rpc.commands.host_commands import HOST_SET_GENERATION
 from rackd.drivers.simulated.fault_injection import Call
 from tests.database import execute
 from tests.deployment.deployment import Deployment

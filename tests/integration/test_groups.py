@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest, NotAllowed, NotFound
-from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.groups.model import PoolChange, ResourcePool, Zone, check_group
 from regiond.groups.service import Groups
+from regiond.requests.caller import Caller
 from tests.integration.tables import lock_waiters
 from tests.rejections import invalid_fields
 from tests.waiting import eventually

@@ -17,8 +17,8 @@ from common.process.deferreds import from_deferred
 from common.process.systemd_notify import ServiceManager
 from regiond.db.migration_files import packaged
 from regiond.db.pool import Database
+from regiond.process.settings import RegionSettings
 from regiond.service import RegionService
-from regiond.settings import RegionSettings
 from tests.clock import advance
 from tests.database import execute
 from tests.deployment.deployment import Deployment

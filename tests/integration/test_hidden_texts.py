@@ -12,10 +12,10 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from common.errors import NotFound
-from common.hidden_text import MARKS
+from common.words.hidden_text import MARKS
 from innkeeper.rpc import PowerAction, connect
 from regiond.api.replies import Reply
-from regiond.audience import HIDDEN_REASON
+from regiond.requests.audience import HIDDEN_REASON
 from regiond.ui.pages import PAGES
 from tests.browser.fleet import PASSWORD, give_password
 from tests.deployment.deployment import Deployment

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError, NotTrusted, PeerChanged
-from common.rpc.host_commands import HOST_DISCOVER, HostCall
+from common.rpc.commands.host_commands import HOST_DISCOVER, HostCall
 from common.rpc.link import Link
 from tests.deployment.deployment import Deployment
 from tests.integration.byzantine_rack import byzantine_rack

@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import InvalidRequest
 from innkeeper.request_body import Body
-from regiond.machines.deployment.image_copies import ImageCopyCollection
+from regiond.machines.running.deployment.image_copies import ImageCopyCollection
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.integration.images import CONTENT, add_image

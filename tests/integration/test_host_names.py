@@ -10,7 +10,7 @@ from attrs import evolve
 
 from common.errors import InvalidRequest
 from common.values import ClusterMember
-from regiond.hosts import host_changes
+from regiond.hosts.changes import host_changes
 from tests.deployment.deployment import Deployment
 from tests.integration.test_clusters import FACTS, found
 

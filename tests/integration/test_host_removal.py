@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from common.errors import InnkeeperError, NotFound
-from regiond.machines.compose import reservation
+from regiond.machines.arrivals.compose import reservation
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import count, is_count, rows

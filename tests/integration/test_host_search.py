@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from regiond.db.pool import Database
-from regiond.machines.compose.host_search import SHORTLIST_SIZE, search_hosts
+from regiond.machines.arrivals.compose.host_search import SHORTLIST_SIZE, search_hosts
 from regiond.placement.affinity import parse_rules
 from regiond.placement.interface_parser import parse_interfaces
 from regiond.placement.model import Placement, explain

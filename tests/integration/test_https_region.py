@@ -17,11 +17,11 @@ from common.process.systemd_notify import ServiceManager
 from innkeeper import rpc
 from innkeeper.http import Api
 from innkeeper.local_region import local_profile
-from regiond.admin_commands import check
+from regiond.commands.admin_commands import check
 from regiond.db.pool import Database
 from regiond.https import service as https_service
+from regiond.process.settings import RegionSettings
 from regiond.service import RegionService
-from regiond.settings import RegionSettings
 from tests.administrators import add_administrator
 from tests.certificate_pairs import make_pair
 from tests.deployment.deployment import Deployment

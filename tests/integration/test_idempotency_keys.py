@@ -13,19 +13,19 @@ import pytest
 from attrs import define, field, frozen
 
 from regiond.accounts.model import ApiKey
-from regiond.admin_commands import rewrap_secrets
 from regiond.api.pipeline.idempotency import REPLAYED
 from regiond.api.replies import Reply
-from regiond.caller import Caller
+from regiond.commands.admin_commands import rewrap_secrets
 from regiond.credentials.master_key import open_master_key
 from regiond.credentials.seal import MasterKey
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.housekeeping.retention import Retention, RetentionPeriods
-from regiond.idempotency import service, store
-from regiond.idempotency.model import KeptAnswer
-from regiond.idempotency.service import IdempotencyKeys
-from regiond.settings import RegionSettings
+from regiond.operations.idempotency import service, store
+from regiond.operations.idempotency.model import KeptAnswer
+from regiond.operations.idempotency.service import IdempotencyKeys
+from regiond.process.settings import RegionSettings
+from regiond.requests.caller import Caller
 from tests.administrators import first_administrator
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment

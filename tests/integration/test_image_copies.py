@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import WrongState
 from rackd.drivers.simulated.driver import SimulatedDriver
-from regiond.machines.deployment.image_copies import ImageCopyCollection
+from regiond.machines.running.deployment.image_copies import ImageCopyCollection
 from tests.clock import in_no_time
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment

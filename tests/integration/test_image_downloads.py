@@ -19,7 +19,7 @@ from regiond.events.service import Events
 from regiond.images.download_rules import DownloadRules, Reach
 from regiond.images.downloads.service import ImageDownloads
 from regiond.images.model import ImageState, SubmittedImage
-from regiond.settings import RegionSettings
+from regiond.process.settings import RegionSettings
 from regiond.wiring.images import wire_images
 from tests.administrators import add_administrator
 from tests.deployment.deployment import Deployment

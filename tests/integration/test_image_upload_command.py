@@ -15,7 +15,7 @@ from innkeeper.answer import Answer
 from innkeeper.commands.images import PART_BYTES, ImageUpload
 from innkeeper.http import Api
 from innkeeper.output.progress import Report
-from regiond.file_folder import UploadFile
+from regiond.process.file_folder import UploadFile
 from tests.administrators import API_KEY_FILE
 from tests.deployment.deployment import Deployment
 from tests.disk_images import raw_disk

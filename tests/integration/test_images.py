@@ -16,7 +16,7 @@ from common.errors import InvalidRequest
 from innkeeper.http import Api
 from innkeeper.request_body import Body
 from regiond.images.service import Images
-from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S
+from regiond.requests.request_limits import BURST_S, LONG_BODY_BYTES_PER_S
 from tests.deployment.deployment import Deployment
 from tests.disk_images import append, checked, declare, qcow2, raw_disk, upload
 from tests.integration.users import as_user

@@ -14,9 +14,9 @@ from regiond.accounts.model import ApiKey, ImportedUser
 from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
 from regiond.accounts.ssh_keys import MAX_SSH_KEYS
-from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
+from regiond.requests.caller import Caller
 from tests.administrators import add_administrator
 from tests.clock import Clock
 from tests.maas_site.people import ADMIN, PASSWORD, PASSWORD_HASH, SSH_KEYS

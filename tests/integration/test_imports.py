@@ -14,7 +14,7 @@ import pytest
 
 from regiond.db.pool import Db
 from regiond.exports.reading import DiskParts
-from regiond.machines.compose.service import Composer
+from regiond.machines.arrivals.compose.service import Composer
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import rows
 from tests.integration.test_disk_changes import events, path

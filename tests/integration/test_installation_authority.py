@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import BadSettings
-from regiond.admin_commands import rewrap_secrets, use_own_authority
-from regiond.settings import RegionSettings
+from regiond.commands.admin_commands import rewrap_secrets, use_own_authority
+from regiond.process.settings import RegionSettings
 from tests.deployment.in_process import deployed
 
 

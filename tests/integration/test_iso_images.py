@@ -9,7 +9,7 @@ import pytest
 from common.errors import InnkeeperError, InvalidRequest
 from regiond.db.pool import Db
 from regiond.hosts.image_copies.store import removable_with_host
-from regiond.machines.deployment.image_copy_store import unused_copies
+from regiond.machines.running.deployment.image_copy_store import unused_copies
 from tests.deployment.deployment import Deployment
 from tests.disk_images import checked, upload
 from tests.integration.adoption import refresh, rows

@@ -6,13 +6,13 @@ import pytest
 from attrs import evolve
 
 from common.errors import AnswerNotKept, IdempotencyMismatch, RequestInProgress
-from regiond.caller import Caller
 from regiond.credentials.seal import MasterKey
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
-from regiond.idempotency import service
-from regiond.idempotency.model import MAX_ANSWER_BYTES, IdempotencyKey, KeptAnswer
-from regiond.idempotency.service import IdempotencyKeys
+from regiond.operations.idempotency import service
+from regiond.operations.idempotency.model import MAX_ANSWER_BYTES, IdempotencyKey, KeptAnswer
+from regiond.operations.idempotency.service import IdempotencyKeys
+from regiond.requests.caller import Caller
 from tests.administrators import first_administrator
 from tests.unit.idempotency_double import KeysInMemory
 from tests.waiting import settle

@@ -88,7 +88,7 @@ async def test_a_new_user_with_an_old_name_gets_no_kept_disk(
     def refuse(*_: object, **__: object) -> None:
         raise WrongState("the guest uses it")
 
-    monkeypatch.setattr("rackd.drivers.simulated.disk_changes._attach", refuse)
+    monkeypatch.setattr("rackd.drivers.simulated.disks.disk_changes._attach", refuse)
     with innkeeper.held("attach disk"):
         attach = await innkeeper.begin(path(other), op="attach_disk", kept_disk=kept["id"])
         await forget_account(innkeeper, "ann")

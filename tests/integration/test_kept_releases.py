@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError
-from regiond.admin_commands import check
 from regiond.api.resources.registry import DOCUMENTED
+from regiond.commands.admin_commands import check
 from regiond.db.migrate import migrate
 from regiond.db.migration_files import packaged
 from regiond.db.pool import connect

@@ -14,11 +14,11 @@ from common.errors import BadSettings
 from development import postgres
 from regiond.audit.model import AuditAnswer, AuditFilter, AuditRequest, AuditResult
 from regiond.audit.service import Audit
-from regiond.caller import Caller
 from regiond.db.migrate import migrate
 from regiond.db.migration_files import packaged
 from regiond.db.pool import Database, connect
 from regiond.db.privileges import READ_ONLY_TABLES
+from regiond.requests.caller import Caller
 from tests.database import OWNER, as_owner, create_database, drop_database
 from tests.deployment.in_process import deployed
 from tests.later_migrations import LATER

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from common.certificates import Credentials, Role, Subject
 from common.errors import (
     DeadlineExceeded,
     DriverFailed,
@@ -25,13 +24,14 @@ from common.errors import (
     Unsupported,
     VersionMismatch,
 )
-from common.rpc.command import Command
+from common.rpc.commands.command import Command
 from common.rpc.connection import MAX_UNSENT_BYTES, LinkProtocol, connect
 from common.rpc.handlers import Side
 from common.rpc.link import Link
 from common.rpc.peers import Address
 from common.rpc.session import Limits
 from common.rpc.tls import MemberTls
+from common.trust.certificates import Credentials, Role, Subject
 from regiond.racks.enrolment.authority import Authority
 from regiond.racks.enrolment.listener import MAX_LINKS_OF_RACK
 from tests.clock import advance, in_no_time

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from common.certificates import Role, load_certificate, subject_of
 from common.errors import (
     LinkLost,
     NotAllowed,
@@ -18,6 +17,7 @@ from common.rpc import connection
 from common.rpc.connection import connect
 from common.rpc.handlers import Side
 from common.rpc.tls import MemberTls
+from common.trust.certificates import Role, load_certificate, subject_of
 from regiond.racks.enrolment import listener
 from regiond.racks.enrolment.handshake_queue import HandshakeRates
 from regiond.racks.enrolment.listener import MAX_LINKS_OF_RACK

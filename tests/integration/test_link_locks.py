@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from regiond.machines import lifecycle_store
-from regiond.machines.nics.restoration import restore_links
+from regiond.machines.core import lifecycle_store
+from regiond.machines.core.nics.restoration import restore_links
 from tests.deployment.deployment import Deployment
 from tests.integration.deadlocks import loses
 from tests.integration.tables import lock_waiters, rows

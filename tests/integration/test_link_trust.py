@@ -10,9 +10,9 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from common.certificates import Credentials, Role, Subject, load_certificate, utc_now
 from common.errors import NotTrusted
 from common.rpc.tls import RegionTls
+from common.trust.certificates import Credentials, Role, Subject, load_certificate, utc_now
 from regiond.racks.enrolment.authority import Authority
 from tests.clock import advance
 from tests.integration.linked import Region, dial, dial_anonymously, make_region

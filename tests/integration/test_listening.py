@@ -14,7 +14,7 @@ import pytest
 from attrs import define, field
 from twisted.internet.protocol import Factory, Protocol
 
-from regiond.listening import ACCEPTS_PER_TURN, listen
+from regiond.process.listening import ACCEPTS_PER_TURN, listen
 from tests.ports import stop_listening
 from tests.waiting import eventually, settle
 

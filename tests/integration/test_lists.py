@@ -11,8 +11,8 @@ import pytest
 from common.errors import InvalidRequest
 from regiond.accounts.lists import Lists
 from regiond.accounts.model import MAX_SAVED_FILTERS
-from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.requests.caller import Caller
 from tests.deployment.deployment import Deployment
 
 

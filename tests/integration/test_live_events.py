@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from regiond.caller import Caller
 from regiond.machines.values.states import MachineState
+from regiond.requests.caller import Caller
 from tests.browser.fleet import PASSWORD
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows, sql

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from regiond.accounts.local_access import write_local_access
 from regiond.accounts.model import ApiKey
 from regiond.accounts.service import Accounts
 from regiond.db.pool import Database
 from regiond.events.service import Events
-from regiond.local_access import write_local_access
 from tests.administrators import add_administrator
 from tests.waiting import settle
 

@@ -11,11 +11,11 @@ from uuid import uuid4
 import pytest
 
 from common.errors import HostUnreachable, LinkLost
-from regiond.audience import HIDDEN_REASON
 from regiond.hosts.discovery.lost_hosts import LostHosts
 from regiond.hosts.model import HostState
 from regiond.hosts.schedule_store import take_due
 from regiond.racks.reach.link_supervisor import WATCH_EVERY_S
+from regiond.requests.audience import HIDDEN_REASON
 from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import lock_waiters

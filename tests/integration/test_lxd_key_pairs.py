@@ -9,8 +9,8 @@ import pytest
 from attrs import asdict
 
 from common.errors import InvalidRequest
-from regiond.hosts import view_store
 from regiond.hosts.model import MASK, HostState
+from regiond.hosts.views import view_store
 from tests.deployment.deployment import Deployment
 from tests.integration.lxd_hosts import add, fetched, is_ready, parameters, state
 from tests.integration.tables import rows

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from common.certificates import utc_now
 from common.errors import InnkeeperError
-from regiond.caller import Caller
-from regiond.hosts import view_store
+from common.trust.certificates import utc_now
 from regiond.hosts.trust.certificate_expiry import report_expiring_certificates
+from regiond.hosts.views import view_store
+from regiond.requests.caller import Caller
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment

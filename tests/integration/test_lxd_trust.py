@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from common.certificates import fingerprint, load_certificate
 from common.errors import InnkeeperError
+from common.trust.certificates import fingerprint, load_certificate
 from regiond.hosts.model import MASK, HostState
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed

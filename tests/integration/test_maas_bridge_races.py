@@ -9,7 +9,7 @@ import pytest
 from common.errors import HostUnreachable
 from regiond.maas.bridge import steps
 from regiond.maas.reconciliation.repair import open_record_deletion
-from regiond.machines.boot.order_calls import set_order
+from regiond.machines.hardware.boot.order_calls import set_order
 from tests.deployment.deployment import Deployment
 from tests.integration.maas_bridge import DISK_FIRST, is_, maas, path, registered, values
 from tests.maas_api.bridge_server import RecordedMaas

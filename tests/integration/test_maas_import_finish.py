@@ -8,9 +8,9 @@ import pytest
 from attrs import evolve
 
 from common.maas.inventory import Cluster, Host, Inventory
-from regiond.caller import Caller
 from regiond.hosts.model import HostView, NewHost
 from regiond.hosts.service import Hosts
+from regiond.requests.caller import Caller
 from tests.deployment.deployment import Deployment
 from tests.integration.test_cluster_members import cluster_of
 from tests.integration.test_maas_import import apply, begin, inventory, plan

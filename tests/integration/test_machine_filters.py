@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from regiond.db.pool import Database
+from regiond.machines.core.view_store import list_machines, machine_ids
 from regiond.machines.values.criteria import MachineCriteria, Traits
 from regiond.machines.values.search import MachineFilter
-from regiond.machines.view_store import list_machines, machine_ids
 from tests.bench.prefilled import prefill
 from tests.database import execute
 from tests.deployment.deployment import Deployment

@@ -6,11 +6,11 @@ import pytest
 from attrs import evolve
 
 from regiond.db.pool import Database
-from regiond.machines.page_store import ordered_ids
+from regiond.machines.core.view_store import list_machines, machine_ids, of_host, read_all
+from regiond.machines.searches.page_store import ordered_ids
 from regiond.machines.values.search import MachineColumn, MachineFilter, MachineSearch
 from regiond.machines.values.states import MachineState
-from regiond.machines.view_store import list_machines, machine_ids, of_host, read_all
-from regiond.search_query import SearchQuery
+from regiond.requests.search_query import SearchQuery
 from tests.bench.prefilled import prefill
 
 pytestmark = pytest.mark.database

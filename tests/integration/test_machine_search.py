@@ -8,11 +8,11 @@ import pytest
 from attrs import evolve
 
 from common.errors import InvalidRequest
-from regiond.caller import Caller
 from regiond.db.pool import Database, Db
-from regiond.machines.machine_searches import MachineSearches
-from regiond.machines.search.fields import MACHINE_FIELDS
+from regiond.machines.searches.machine_searches import MachineSearches
+from regiond.machines.searches.search.fields import MACHINE_FIELDS
 from regiond.machines.values.search import MachineColumn, MachineGroup, MachineSearch
+from regiond.requests.caller import Caller
 from tests.bench.prefilled import prefill
 
 pytestmark = pytest.mark.database

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from regiond.machines.store import move
+from regiond.machines.core.store import move
 from tests.deployment.deployment import Deployment
 
 pytestmark = pytest.mark.database

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from common.hidden_text import REASON, masked, revealed
+from common.words.hidden_text import REASON, masked, revealed
 from regiond.db.migrate import migrate
 from regiond.db.migration_files import packaged
 from regiond.db.pool import Db, connect

@@ -10,8 +10,8 @@ from attrs import evolve
 from regiond.db.history import ServerHistory
 from regiond.db.pool import Database
 from regiond.db.position import Position
-from regiond.fail_over import FailOver
 from regiond.racks.enrolment.installation import open_authority
+from regiond.recovery.fail_over import FailOver
 from tests.database import execute, fetchval
 
 pytestmark = pytest.mark.database

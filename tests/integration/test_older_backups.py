@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from common.errors import BadSettings
-from regiond import backup_commands
 from regiond.audit.service import Audit
 from regiond.backup.model import Contents
 from regiond.backup.target import Target
-from regiond.backup_commands import back_up, restore
+from regiond.commands import backup_commands
+from regiond.commands.backup_commands import back_up, restore
 from regiond.credentials.master_key import open_master_key
 from regiond.db import migrate as migrations
 from regiond.db.migration_files import packaged
 from regiond.db.pool import Database
+from regiond.process.settings import RegionSettings
 from regiond.racks.enrolment.installation import open_authority
-from regiond.settings import RegionSettings
 from tests.database import execute, fetchval
 from tests.later_migrations import LATER, NEWER
 

@@ -11,13 +11,13 @@ import pytest
 import structlog
 
 from common.errors import Busy, Cancelled, DriverFailed, HostUnreachable, InnkeeperError, OperationPending, WrongState
-from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.operations import lease_store, wait_store
 from regiond.operations.attempt import UNDO_BUSY_S
 from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import UNDO_WAITS_FOR, Operation, OperationState, retry_delay_s
 from regiond.operations.service import Operations
+from regiond.requests.caller import Caller
 from tests.database import execute, fetchval
 from tests.integration.ledger_fixture import prepare
 from tests.integration.scripted_operations import (

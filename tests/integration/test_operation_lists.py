@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from regiond.caller import Caller, PoolRole
+from regiond.requests.caller import Caller, PoolRole
 from tests.deployment.deployment import Deployment
 
 STRANGER = Caller(account_id=9999, username="olof", is_admin=False, grants={9999: PoolRole.OPERATOR})

@@ -8,8 +8,8 @@ import pytest
 from attrs import define
 from structlog.contextvars import bound_contextvars
 
-from common.operation_kinds import OperationKind
 from common.tracing.spans import NO_ATTRIBUTES, become_current
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Database, Db
 from regiond.operations import intent_store
 from regiond.operations.model import ErrorRecord, NewOperation, Parent

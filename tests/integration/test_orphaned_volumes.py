@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from common.disks.volume_names import volume_name
 from common.errors import InnkeeperError
 from common.units import BYTES_PER_GB
 from common.values import OwnershipMarker
-from common.volume_names import volume_name
 from regiond.reconciler.service import Reconciler
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows

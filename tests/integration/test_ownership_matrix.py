@@ -11,11 +11,11 @@ from common.errors import InnkeeperError
 from regiond.accounts.grants import with_grants
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.resources.registry import SERVED
-from regiond.caller import Caller, Permission
-from regiond.machines.model import MachineView
-from regiond.machines.ownership_rules import is_free, may_act, may_allocate
+from regiond.machines.core.ownership_rules import is_free, may_act, may_allocate
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.search import MachineFilter
 from regiond.machines.values.states import MachineState
+from regiond.requests.caller import Caller, Permission
 from tests.deployment.deployment import Deployment
 from tests.integration.object_paths import path_to
 from tests.integration.two_pools import NATIVE, USERNAMES, Role, TwoPools, two_pools

@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from regiond.caller import Caller, Permission
-from regiond.machines.model import MachineView
-from regiond.machines.ownership_rules import may_act, may_allocate, may_delete
+from regiond.machines.core.ownership_rules import may_act, may_allocate, may_delete
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.states import MachineState
-from regiond.ui.machines.bulk_actions import ACTIONS as BULK_ACTIONS
+from regiond.requests.caller import Caller, Permission
+from regiond.ui.machines.bulk.bulk_actions import ACTIONS as BULK_ACTIONS
 from regiond.ui.machines.machine_actions import ACTIONS as VM_ACTIONS
-from regiond.ui.page import Page
 from regiond.ui.pages import PAGES
+from regiond.ui.rendering.page import Page
 from tests.browser.fleet import PASSWORD, give_password
 from tests.deployment.deployment import Deployment
 from tests.integration.test_ownership_matrix import CASES, WHOSE, becomes, begun, callers, facts

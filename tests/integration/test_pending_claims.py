@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import pytest
 from attrs import define, evolve, field
 
-from common.compose_request import ComposeRequest
 from common.errors import WrongState
+from common.guests.compose_request import ComposeRequest
 from regiond.db.pool import Database
-from regiond.machines.compose.model import ValidatedCompose
-from regiond.machines.compose.requirements import Validator
-from regiond.machines.compose.reservation import Reservation
+from regiond.machines.arrivals.compose.model import ValidatedCompose
+from regiond.machines.arrivals.compose.requirements import Validator
+from regiond.machines.arrivals.compose.reservation import Reservation
 from regiond.machines.values.requests import ComposeIntent
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment

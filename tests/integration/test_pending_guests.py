@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from common.operation_kinds import OperationKind
-from regiond.machines.removal.cleanup import PENDING_S
+from common.words.operation_kinds import OperationKind
+from regiond.machines.leaving.removal.cleanup import PENDING_S
 from tests.clock import in_no_time
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from common.compose_request import ComposeRequest
 from common.errors import NotAllowed, QuotaExceeded
+from common.guests.compose_request import ComposeRequest
 from common.units import BYTES_PER_GB
-from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.machines.compose.model import HostAssignment, ValidatedCompose
-from regiond.machines.compose.permits import permit, within_pool_quotas
+from regiond.machines.arrivals.compose.model import HostAssignment, ValidatedCompose
+from regiond.machines.arrivals.compose.permits import permit, within_pool_quotas
 from regiond.machines.values.requests import ComposeIntent
 from regiond.placement.model import DiskPlacement, Evaluation
+from regiond.requests.caller import Caller
 from tests.database import execute, fetchval
 from tests.unit.candidates import HOST, SMALL
 from tests.waiting import settle

@@ -12,7 +12,7 @@ import pytest
 from common.errors import WrongState
 from regiond.backup.model import BackupFailed
 from regiond.db.pool import Database
-from regiond.settings import RegionSettings
+from regiond.process.settings import RegionSettings
 from tests.database import execute_as_superuser, fetchval
 from tests.integration.test_restore import backed_up, restored, settings
 

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from common.errors import BadSettings
-from regiond.database_setup import service
+from regiond.commands.database_setup import service
 from regiond.db.migrate import migrate
 from regiond.db.pool import connect
 from tests.integration.test_database_setup import Server, server

@@ -13,11 +13,11 @@ import pytest
 from attrs import frozen
 from structlog.testing import capture_logs
 
-from common.certificates import fingerprint, load_certificate, utc_now
 from common.errors import BadSettings, LinkLost, NotFound, NotTrusted, TokenRejected
 from common.rpc.backoff import Backoff
-from common.rpc.region_commands import REGION_ADDRESSES, RegionAddresses
+from common.rpc.commands.region_commands import REGION_ADDRESSES, RegionAddresses
 from common.rpc.tokens import JoinToken, encode_token
+from common.trust.certificates import fingerprint, load_certificate, utc_now
 from rackd import identity as identities
 from rackd.enrolment import join
 from rackd.identity import Identity

@@ -16,9 +16,9 @@ import pytest
 from attrs import define
 
 from common.errors import InnkeeperError, LinkLost
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.release import running_release
-from common.rpc.host_commands import HOST_COMPOSE, HOST_DISCOVER, HOST_REACH, ComposeCall, Fence, HostCall
+from common.rpc.commands.host_commands import HOST_COMPOSE, HOST_DISCOVER, HOST_REACH, ComposeCall, Fence, HostCall
 from common.rpc.link import Link
 from common.values import DriverType, Guest, HostAccess
 from tests.deployment.simulated_host import SimulatedHost

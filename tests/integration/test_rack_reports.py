@@ -13,13 +13,13 @@ import pytest
 from attrs import define, field
 
 from common.errors import DatabaseUnavailable, DeadlineExceeded, InnkeeperError, LinkLost, NotFound, TooManyAttempts
-from common.rpc.region_commands import ContentPart
-from common.vm_host_report import VmHostReport
-from rackd import guest_reports, report_channel
-from rackd.guest_reports import GuestReports
-from rackd.report_channel import MAX_CONNECTIONS_PER_ADDRESS, MAX_REFUSED_PER_ADDRESS
-from rackd.report_listener import report_listener
-from rackd.report_request import MAX_BODY_BYTES
+from common.hosts.vm_host_report import VmHostReport
+from common.rpc.commands.region_commands import ContentPart
+from rackd.reports import guest_reports, report_channel
+from rackd.reports.guest_reports import GuestReports
+from rackd.reports.report_channel import MAX_CONNECTIONS_PER_ADDRESS, MAX_REFUSED_PER_ADDRESS
+from rackd.reports.report_listener import report_listener
+from rackd.reports.report_request import MAX_BODY_BYTES
 from tests.waiting import eventually
 
 SECRET = "s" * 43

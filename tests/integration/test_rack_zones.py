@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError, InvalidRequest, TokenRejected
-from common.rpc.region_commands import JoinCall
+from common.rpc.commands.region_commands import JoinCall
 from regiond.db.pool import Database
 from regiond.groups.service import Groups
 from regiond.hosts.model import HostState

@@ -10,12 +10,11 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.certificates import Role, fingerprint, load_certificate, subject_of
 from common.errors import InvalidRequest, NameTaken, NotAllowed, NotFound, TokenRejected
+from common.rpc.commands.region_commands import JoinCall, Joined, RenewCall
 from common.rpc.peers import Peer
-from common.rpc.region_commands import JoinCall, Joined, RenewCall
+from common.trust.certificates import Role, fingerprint, load_certificate, subject_of
 from regiond.accounts.service import Accounts
-from regiond.caller import Caller
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
 from regiond.events.service import Events
@@ -25,6 +24,7 @@ from regiond.racks.enrolment.admission import Admission
 from regiond.racks.enrolment.rpc_clients import RpcClients
 from regiond.racks.reach.heartbeat import Heartbeat
 from regiond.racks.service import Racks
+from regiond.requests.caller import Caller
 from tests.administrators import add_administrator
 from tests.database import execute, fetchval
 from tests.integration.joined_racks import ADMIN, joined_rack, signing_request, token_secret

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 import innkeeper.rpc
-from common.compose_request import ComposeRequest
 from common.errors import InnkeeperError, LinkLost, NotAllowed, NotFound, OutOfCapacity
+from common.guests.compose_request import ComposeRequest
 from common.process.private_files import write_private
 from common.process.systemd_notify import ServiceManager
-from innkeeper.client_credentials import AUTHORITY, CERTIFICATE, KEY
+from innkeeper.rpc_calls.client_credentials import AUTHORITY, CERTIFICATE, KEY
 from rackd.enrolment import join
 from rackd.identity import load
 from rackd.service import RackService

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import InnkeeperError, LinkLost
 from innkeeper.http import Api
-from regiond.admin_commands import check
+from regiond.commands.admin_commands import check
 from regiond.db.pool import connect
 from tests.database import with_option
 from tests.deployment.api_calls import ASYNC

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from attrs import field, frozen
 
-from common.compose_request import ComposeRequest
 from common.errors import OutOfCapacity
+from common.guests.compose_request import ComposeRequest
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows
 from tests.unit.command.processes import finished, started

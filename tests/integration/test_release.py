@@ -11,7 +11,7 @@ import pytest
 from common.errors import InnkeeperError, InvalidRequest, NotAllowed, NotFound
 from common.values import PowerAction
 from regiond.accounts.grants import with_grants
-from regiond.machines import lifecycle_store
+from regiond.machines.core import lifecycle_store
 from regiond.reconciler.model import DiscrepancyKind
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment

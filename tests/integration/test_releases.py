@@ -12,8 +12,8 @@ from common.process.systemd_notify import ServiceManager
 from regiond.db.migrate import migrate
 from regiond.db.migration_files import packaged
 from regiond.db.pool import connect
+from regiond.process.settings import RegionSettings
 from regiond.service import RegionService
-from regiond.settings import RegionSettings
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.later_migrations import NEWER

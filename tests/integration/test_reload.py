@@ -10,9 +10,9 @@ from attrs import evolve, fields
 
 from common.errors import TooManyAttempts
 from common.process.settings import reloadable
-from regiond.caller import Caller
-from regiond.request_limits import RequestLimits
-from regiond.settings import RegionSettings
+from regiond.process.settings import RegionSettings
+from regiond.requests.caller import Caller
+from regiond.requests.request_limits import RequestLimits
 from regiond.wiring.reload import apply_settings
 from tests.deployment.deployment import Deployment
 from tests.rejections import rejection

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from common.addresses.simulated import SimulatedAddress
-from common.compose_request import ComposeRequest
 from common.errors import InnkeeperError
+from common.guests.compose_request import ComposeRequest
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.deployment.held_refreshes import hold_refreshes

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from common.errors import WrongState
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db
-from regiond.machines.operation_intents import open_operation
+from regiond.machines.core.operation_intents import open_operation
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import claims, guests, refresh, rows
 from tests.integration.images import add_image

@@ -10,19 +10,19 @@ from uuid import uuid4
 import pytest
 
 from common.errors import BadSettings, WrongState
-from regiond.admin_commands import first_administrator
 from regiond.audit.service import Audit
 from regiond.backup.model import BackupFailed
 from regiond.backup.target import Target
 from regiond.backup.writing import Source, write_backup
-from regiond.backup_commands import restore
+from regiond.commands.admin_commands import first_administrator
+from regiond.commands.backup_commands import restore
+from regiond.commands.database_setup.service import change_own_schema
 from regiond.credentials.master_key import open_master_key
-from regiond.database_setup.service import change_own_schema
 from regiond.db.migrate import migrate
 from regiond.db.migration_files import UNFINISHED_RESTORE, packaged
 from regiond.db.pool import Database
+from regiond.process.settings import RegionSettings
 from regiond.racks.enrolment.installation import open_authority
-from regiond.settings import RegionSettings
 from regiond.wiring.storage import open_storage
 from tests.database import execute, execute_as_superuser, fetchval
 

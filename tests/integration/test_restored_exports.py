@@ -9,7 +9,7 @@ import pytest
 
 from regiond.db.pool import Database
 from regiond.images.content import ContentFolder
-from regiond.settings import RegionSettings
+from regiond.process.settings import RegionSettings
 from regiond.wiring.images import EXPORTS, FOLDER
 from tests.database import execute, fetchval
 from tests.integration.test_restore import backed_up, restored

@@ -11,7 +11,7 @@ import pytest
 from common.errors import InnkeeperError
 from common.values import PowerState
 from regiond.hosts.discovery.restored import await_refreshes
-from regiond.machines.use_evidence import doubt_uses
+from regiond.machines.core.use_evidence import doubt_uses
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.discrepancies import only

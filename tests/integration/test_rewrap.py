@@ -9,7 +9,7 @@ import pytest
 from common.errors import BadSettings, WrongState
 from regiond.accounts.model import ApiKey, SignatureMethod
 from regiond.accounts.service import Accounts
-from regiond.admin_commands import rewrap_secrets
+from regiond.commands.admin_commands import rewrap_secrets
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.master_key import install_key, open_key_file, open_master_key
 from regiond.credentials.model import KeyPair
@@ -23,7 +23,7 @@ from regiond.maas.imports import store as maas_store
 from regiond.maas.imports.model import NewMaasImport
 from regiond.maas.parallel import store as parallel_store
 from regiond.machines.bulk import store as bulk_store
-from regiond.settings import RegionSettings
+from regiond.process.settings import RegionSettings
 from tests.administrators import add_administrator
 from tests.database import execute
 from tests.integration.joined_racks import add_host_row

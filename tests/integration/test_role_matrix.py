@@ -9,7 +9,7 @@ import pytest
 from common.errors import NotFound
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.resources.registry import SERVED
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 from tests.deployment.deployment import Deployment
 from tests.integration.object_paths import IN_POOLS, SHARED, path_to
 from tests.integration.two_pools import FOREIGN, GRANTS, NATIVE, USERNAMES, Contents, Role, TwoPools, two_pools

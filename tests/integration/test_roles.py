@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from common.errors import NotAllowed, NotFound
-from innkeeper.client_credentials import AUTHORITY, CERTIFICATE, KEY
 from innkeeper.rpc import PowerAction, Region, connect
-from regiond.caller import Caller, PoolRole
+from innkeeper.rpc_calls.client_credentials import AUTHORITY, CERTIFICATE, KEY
 from regiond.machines.values.requests import AllocateRequest
+from regiond.requests.caller import Caller, PoolRole
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed, second_region
 from tests.integration.two_pools import FOREIGN, NATIVE, Role, TwoPools, two_pools

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from common.certificates import CLIENT_LIFETIME, Role, load_certificate, utc_now
 from common.errors import BadSettings, LinkLost, NotAllowed
 from common.rpc.connection import connect
 from common.rpc.handlers import Side
 from common.rpc.link import Link
 from common.rpc.peers import Address
 from common.rpc.tls import MemberTls
+from common.trust.certificates import CLIENT_LIFETIME, Role, load_certificate, utc_now
 from innkeeper import rpc
-from innkeeper.client_credentials import CERTIFICATE, CertificateRenewal, read_identity
 from innkeeper.commands.enrolment import write_identity
 from innkeeper.http import Api
 from innkeeper.request_body import Body
+from innkeeper.rpc_calls.client_credentials import CERTIFICATE, CertificateRenewal, read_identity
 from regiond.accounts.model import UserChange
 from tests.deployment.deployment import Deployment
 from tests.integration.users import as_user

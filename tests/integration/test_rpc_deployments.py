@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from common.errors import InvalidRequest, NotAllowed, NotFound, OutOfCapacity, WrongState
-from regiond import client_deployments
+from regiond.clients import deployments as client_deployments
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration import test_bound_resize

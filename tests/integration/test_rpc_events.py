@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from common.certificates import Role
 from common.errors import InvalidRequest, LinkLost, NotAllowed, NotFound, TooManyAttempts
-from common.hidden_text import hidden
+from common.trust.certificates import Role
+from common.words.hidden_text import hidden
 from innkeeper import rpc
 from innkeeper.rpc import EventSummary
 from regiond.events import streams, tail

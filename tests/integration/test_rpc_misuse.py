@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-from common.certificates import Role
 from common.errors import InvalidRequest, LinkLost, NotAllowed
+from common.rpc.commands.host_commands import HOST_EVENT, HostEvent
+from common.rpc.commands.region_commands import RACK_RENEW, RenewCall
 from common.rpc.connection import connect
 from common.rpc.handlers import Side
-from common.rpc.host_commands import HOST_EVENT, HostEvent
 from common.rpc.link import Link
 from common.rpc.peers import Address
-from common.rpc.region_commands import RACK_RENEW, RenewCall
 from common.rpc.tls import MemberTls
 from common.serialization import to_dict
+from common.trust.certificates import Role
 from common.values import GuestChange, GuestEvent, PowerState
 from innkeeper import rpc
-from innkeeper.client_credentials import read_identity
 from innkeeper.commands.enrolment import write_identity
+from innkeeper.rpc_calls.client_credentials import read_identity
 from rackd.identity import load
 from rackd.settings import RackSettings
 from tests.deployment.deployment import Deployment

@@ -9,11 +9,11 @@ import pytest
 
 from common.errors import InnkeeperError, NotAllowed, NotFound
 from innkeeper.rpc import PowerAction, Region, connect
-from regiond.caller import Caller, Permission
-from regiond.client_rpc import PERMISSIONS
-from regiond.machines.model import MachineView
-from regiond.machines.ownership_rules import is_free, may_act, may_allocate
+from regiond.clients.rpc import PERMISSIONS
+from regiond.machines.core.ownership_rules import is_free, may_act, may_allocate
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.states import MachineState
+from regiond.requests.caller import Caller, Permission
 from tests.deployment.deployment import Deployment
 from tests.integration.test_ownership_matrix import CASES, becomes, begun, callers, facts
 from tests.integration.test_roles import client_folder

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from common.errors import IdempotencyMismatch, InvalidRequest, NotAllowed, NotFound, WrongState
-from common.rpc.client_commands import CLIENT_RELEASE
+from common.rpc.commands.client_commands import CLIENT_RELEASE
 from innkeeper import rpc
 from tests.deployment.deployment import Deployment
 from tests.integration.test_audit_api import trail

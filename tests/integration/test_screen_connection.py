@@ -10,8 +10,8 @@ import pytest
 from attrs import evolve
 
 from innkeeper.websocket import WebSocket
-from rackd.drivers.simulated.screen import HEIGHT, KEYS_FROM, WIDTH, colour_of
-from regiond.machines.console.limits import ConsoleLimits
+from rackd.drivers.simulated.screens.screen import HEIGHT, KEYS_FROM, WIDTH, colour_of
+from regiond.machines.running.console.limits import ConsoleLimits
 from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.integration.test_console_connection import DEADLINE_S, ended, limit, running

@@ -12,7 +12,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import InnkeeperError, InvalidRequest, NotAllowed
-from common.rpc.host_commands import HOST_DISCOVER, HostCall
+from common.rpc.commands.host_commands import HOST_DISCOVER, HostCall
 from common.rpc.link import Link
 from rackd.commands import parts_of
 from rackd.drivers.simulated.driver import SimulatedDriverFactory

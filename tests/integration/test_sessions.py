@@ -15,11 +15,11 @@ from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
 from regiond.accounts.sessions import MAX_PER_ACCOUNT, MAX_USER_AGENT, NewSession, SessionPeriods, Sessions
 from regiond.accounts.users import Users
-from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.housekeeping.retention import Retention, RetentionPeriods
 from regiond.quotas import service as quotas
+from regiond.requests.caller import Caller
 from regiond.ui.serving.session_cookie import cookie_name
 from tests.administrators import add_administrator
 from tests.deployment.deployment import Deployment

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from common.discovery import Discovery
 from common.errors import InnkeeperError
+from common.hosts.discovery import Discovery
 from tests.deployment.deployment import Deployment
 from tests.integration.discovery_runs import apply, discover
 from tests.integration.ledger_fixture import ELSEWHERE_BYTES, POOL_BYTES, LedgerFixture

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from common.errors import Busy, InnkeeperError
-from common.operation_kinds import OperationKind
-from regiond.caller import Caller
-from regiond.machines.lifecycle import MachineEvent
-from regiond.machines.model import MachineView
-from regiond.machines.operation_intents import open_operation
+from common.words.operation_kinds import OperationKind
+from regiond.machines.core.operation_intents import open_operation
+from regiond.machines.values.lifecycle import MachineEvent
+from regiond.machines.values.model import MachineView
 from regiond.racks.service import read_installation_id
+from regiond.requests.caller import Caller
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import rows
 from tests.integration.host_restarts import composed as composed_running
@@ -140,7 +140,7 @@ async def test_an_accepted_machine_is_not_started(innkeeper: Deployment, monkeyp
     await restarted(innkeeper, web)
     await decided(innkeeper)
     await passes(innkeeper)
-    is_due = "regiond.machines.wanted_power.store.is_to_start"
+    is_due = "regiond.machines.power.wanted_power.store.is_to_start"
 
     async def accepted_after(*_: Any) -> bool:
         await powers_of(innkeeper).accept_off(innkeeper.admin, web["system_id"])
@@ -164,7 +164,7 @@ async def test_a_machine_is_not_deployed_for_somebody_whose_it_is_not_any_more(
         await own(innkeeper, system_id, "alice")
         return {}
 
-    monkeypatch.setattr("regiond.machines.deployment.service.earlier_operation", given_away)
+    monkeypatch.setattr("regiond.machines.running.deployment.service.earlier_operation", given_away)
     with pytest.raises(InnkeeperError, match="You do not own web"):
         await deploy(bob, system_id)
     assert (await innkeeper.get(f"machines/{system_id}/"))["status_name"] == "Allocated"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from common.errors import StaleAttempt
-from common.guest_spec import GuestSpec
-from common.rpc.host_commands import HOST_POWER, Fence, PowerCall
+from common.guests.guest_spec import GuestSpec
+from common.rpc.commands.host_commands import HOST_POWER, Fence, PowerCall
 from common.rpc.session import IDLE_TIMEOUT_S
 from common.serialization import from_dict
 from common.values import DriverType, HostAccess, PowerAction

@@ -10,12 +10,12 @@ import pytest
 from attrs import evolve
 
 from common.errors import Busy, IdempotencyMismatch, OutOfCapacity
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Database, Db
-from regiond.idempotency import service as idempotency_service
-from regiond.idempotency import store
-from regiond.idempotency.model import IdempotencyKey
 from regiond.operations import intent_store
+from regiond.operations.idempotency import service as idempotency_service
+from regiond.operations.idempotency import store
+from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.operations.service import Operations
 from tests.database import execute, fetchval
 from tests.integration.tables import lock_waiters

@@ -13,12 +13,12 @@ import pytest
 
 from common.release import running_release
 from regiond.audit.service import Audit, local_request
+from regiond.commands.upgrades.service import check_upgrade
 from regiond.db import migrate as migrations
 from regiond.db.migrate import migrate
 from regiond.db.migration_files import packaged
 from regiond.db.pool import Database
-from regiond.settings import RegionSettings
-from regiond.upgrades.service import check_upgrade
+from regiond.process.settings import RegionSettings
 from tests.database import execute, execute_as_superuser
 from tests.later_migrations import COMPATIBLE, NEWER
 

@@ -14,10 +14,10 @@ from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
 from regiond.accounts.ssh_keys import SshKeys
 from regiond.accounts.users import Users
-from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.quotas import service as quotas
+from regiond.requests.caller import Caller
 from tests.administrators import add_administrator
 from tests.waiting import settle
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from regiond.ui.machines import bulk_run
+from regiond.ui.machines.bulk import bulk_run
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.test_bulk import composed, ids

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from regiond.ui.machines import compose_page
+from regiond.ui.machines.compose import compose_page
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed

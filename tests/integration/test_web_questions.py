@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from regiond.ui.hosts.bulk_page import ACTIONS as HOST_ACTIONS
-from regiond.ui.machines.bulk_actions import ACTIONS as VM_ACTIONS
+from regiond.ui.machines.bulk.bulk_actions import ACTIONS as VM_ACTIONS
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.web_client import WebClient

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from attrs import evolve
 
-from common.compose_request import ComposeRequest
+from common.guests.compose_request import ComposeRequest
 from regiond.clusters.service import apply_membership
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.database import execute

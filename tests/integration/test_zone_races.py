@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 from attrs import define
 
-from common.compose_request import ComposeRequest
+from common.guests.compose_request import ComposeRequest
 from regiond.groups import store
 from regiond.hosts.store import move_to_zone
 from tests.database import fetchval

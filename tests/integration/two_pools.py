@@ -17,8 +17,8 @@ from regiond.api.declaration.endpoint import Call, Endpoint, Resource, SiteInfo
 from regiond.api.pipeline.dispatch import Api
 from regiond.api.pipeline.request import ApiRequest
 from regiond.api.replies import Reply, empty_reply
-from regiond.caller import Caller, PoolRole
 from regiond.events.service import Events
+from regiond.requests.caller import Caller, PoolRole
 from tests.deployment.deployment import Deployment
 from tests.integration.users import own
 from tests.unit.api_double import authorization

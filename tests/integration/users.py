@@ -7,8 +7,8 @@ from attrs import evolve
 from innkeeper.http import Api
 from regiond.accounts.grants import grant_default
 from regiond.accounts.service import Accounts
-from regiond.caller import Caller
 from regiond.events.service import Events
+from regiond.requests.caller import Caller
 from tests.deployment.deployment import Deployment
 
 

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
-from common.certificates import fingerprint, load_certificate, load_key, make_key, utc_now
+from common.trust.certificates import fingerprint, load_certificate, load_key, make_key, utc_now
 
 
 @frozen(kw_only=True)

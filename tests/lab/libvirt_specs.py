@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from tests.contract.guest_samples import new_marker, small_guest
 from tests.contract.libvirt_fixtures import QemuFixture
 from tests.lab.conftest import INSTALLATION

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from common.addresses.lxd import parse
-from common.device_names import lxd_device_name, lxd_serial
-from common.guest_spec import GuestSpec
+from common.disks.device_names import lxd_device_name, lxd_serial
+from common.guests.guest_spec import GuestSpec
 from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.driver import LxdDriver

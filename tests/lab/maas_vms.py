@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from common.certificates import utc_now
 from common.maas.inventory import Disk, Host, Inventory, Machine, Named, Nic, Origin, SourceKind, User
+from common.trust.certificates import utc_now
 from tests.lab.key_pair import KeyPair
 from tests.lab.lxd_server import LxdServer
 

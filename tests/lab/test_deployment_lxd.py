@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from rackd.drivers.lxd.inventory.ownership import GENERATION_KEY
-from regiond.machines.deployment import mime_parts
-from regiond.machines.deployment.mime_parts import Part
+from regiond.machines.running.deployment import mime_parts
+from regiond.machines.running.deployment.mime_parts import Part
 from tests.deployment.in_process import deployed
 from tests.lab.deployed_guest import USER_DATA, GuestBridge, deploy, guest_bridge
 from tests.lab.deployed_host import add_lxd

@@ -13,8 +13,8 @@ import pytest
 from attrs import evolve
 
 from common.boot import BootDevice, BootOnce
-from common.deployment_spec import ImageFormat, ImageRef
-from common.guest_spec import GuestSpec
+from common.guests.deployment_spec import ImageFormat, ImageRef
+from common.guests.guest_spec import GuestSpec
 from common.values import PowerAction
 from tests.contract.driver_fixtures import INSTALLATION, DriverFixture, spec_for
 from tests.contract.lxd_fixtures import IncusFixture, incus_fixture

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from common.boot import BootDevice, BootOnce, BootOrder
-from common.deployment_spec import ImageFormat, ImageRef
-from common.guest_spec import GuestSpec
+from common.disks.volume_names import serial_log_name
+from common.guests.deployment_spec import ImageFormat, ImageRef
+from common.guests.guest_spec import GuestSpec
 from common.values import NicKind, PowerAction
-from common.volume_names import serial_log_name
 from tests.contract.boot_sector import boot_sector, bootable_iso
 from tests.contract.guest_samples import nic
 from tests.contract.libvirt_fixtures import QemuFixture

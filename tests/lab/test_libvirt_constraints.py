@@ -11,10 +11,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from attrs import evolve
 
+from common.disks.volume_names import seed_name
 from common.errors import DriverFailed, InnkeeperError, NotFound, OutOfCapacity, WrongState
-from common.guest_spec import GuestSpec, NicAddress, NicSpec
+from common.guests.guest_spec import GuestSpec, NicAddress, NicSpec
 from common.values import GuestNic, NicKind, PowerAction, PowerState
-from common.volume_names import seed_name
 from tests.contract.guest_samples import volumes_of
 from tests.contract.libvirt_fixtures import QemuFixture, qemu_fixture
 from tests.lab.cloud_init_image import cloud_init_files

@@ -12,9 +12,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from attrs import frozen
 
+from common.disks.volume_names import seed_name
 from common.errors import InnkeeperError, InvalidRequest
 from common.values import OwnershipMarker
-from common.volume_names import seed_name
 from tests.deployment.deployment import Deployment
 from tests.lab.cloud_init_image import cloud_init_files
 from tests.lab.deployed_host import DeployedHost, add_libvirt

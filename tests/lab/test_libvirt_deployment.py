@@ -13,15 +13,15 @@ import libvirt
 import pytest
 from attrs import evolve
 
-from common.deployment_spec import CloudInitSeed, ImageFormat, ImageRef
 from common.errors import OutOfCapacity
-from common.guest_spec import GuestSpec
+from common.guests.deployment_spec import CloudInitSeed, ImageFormat, ImageRef
+from common.guests.guest_spec import GuestSpec
 from common.values import NicKind, PowerAction
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.deployment.deployer import empty_disk, write_image
 from rackd.drivers.libvirt.deployment.images import copy_image, find_image, remove_image
 from rackd.drivers.libvirt.driver import LibvirtDriver
-from rackd.drivers.libvirt.guests.pools import guest_pool
+from rackd.drivers.libvirt.guests.disks.pools import guest_pool
 from rackd.drivers.libvirt.image_names import STALE_AFTER_S
 from tests.contract.guest_samples import DISK_BYTES, nic, small_guest, volumes_of
 from tests.contract.libvirt_fixtures import SYSTEM, QemuFixture

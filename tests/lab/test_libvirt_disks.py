@@ -13,10 +13,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from attrs import evolve
 
+from common.disks.volume_names import volume_name
 from common.errors import OutOfCapacity, Unsupported, WrongState
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.values import DiskSize, GrownDisk, PowerAction, PowerState
-from common.volume_names import volume_name
 from rackd.drivers.libvirt.definitions.disk_xml import PreparedDisk
 from rackd.drivers.libvirt.definitions.domain_xml import (
     SPARE_PORTS,

@@ -9,7 +9,7 @@ import libvirt_qemu
 import pytest
 from attrs import evolve
 
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import PowerAction, PowerState
 from tests.contract.libvirt_fixtures import QemuFixture
 from tests.lab.libvirt_specs import small_spec

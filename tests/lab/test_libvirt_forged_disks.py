@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from common.discovery import VolumeRef
+from common.disks.volume_names import serial_log_name
 from common.errors import WrongState
-from common.guest_spec import GuestSpec
-from common.volume_names import serial_log_name
+from common.guests.guest_spec import GuestSpec
+from common.hosts.discovery import VolumeRef
 from tests.contract.guest_samples import volumes_of
 from tests.contract.libvirt_fixtures import QemuFixture, disk_element
 from tests.contract.test_deployment_contract import Content

@@ -11,10 +11,10 @@ import libvirt
 import pytest
 from attrs import evolve
 
-from common.discovery import VolumeRef
-from common.guest_spec import DiskSpec, GuestSpec
+from common.disks.volume_names import volume_name
+from common.guests.guest_spec import DiskSpec, GuestSpec
+from common.hosts.discovery import VolumeRef
 from common.values import PowerAction, PowerState
-from common.volume_names import volume_name
 from tests.contract.libvirt_fixtures import QemuFixture
 from tests.lab.libvirt_specs import DISK_BYTES
 from tests.lab.needs import require, why_no_logical_volumes, why_no_volume_groups

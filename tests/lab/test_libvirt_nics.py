@@ -12,7 +12,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import WrongState
-from common.guest_spec import GuestSpec, NicSpec
+from common.guests.guest_spec import GuestSpec, NicSpec
 from common.values import NicKind, PowerAction, PowerState
 from rackd.drivers.libvirt.guests import live_devices
 from tests.contract.boot_sector import returning_sector

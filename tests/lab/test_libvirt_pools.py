@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import DriverFailed, OutOfCapacity
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import PowerAction
 from tests.contract.guest_samples import new_marker, small_guest, volumes_of
 from tests.contract.libvirt_fixtures import QemuFixture

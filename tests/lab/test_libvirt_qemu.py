@@ -12,10 +12,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from attrs import evolve
 
-from common.discovery import Discovery
+from common.disks.volume_names import serial_log_name
 from common.errors import DriverFailed, NameTaken, Unsupported
+from common.hosts.discovery import Discovery
 from common.values import GuestRef, PowerAction, PowerState
-from common.volume_names import serial_log_name
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests.compose import undo

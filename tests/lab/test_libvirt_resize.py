@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from common.errors import WrongState
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import GuestSize, PowerAction, PowerState
 from tests.contract.libvirt_fixtures import QemuFixture
 from tests.lab.libvirt_specs import small_spec

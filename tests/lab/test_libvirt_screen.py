@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import Unsupported
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import DriverType, HostAccess, PowerAction
 from rackd.drivers.libvirt.factory import LibvirtDriverFactory
 from tests.contract.libvirt_fixtures import QemuFixture, qemu_fixture

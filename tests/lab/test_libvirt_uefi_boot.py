@@ -13,8 +13,8 @@ from threading import Thread
 
 import pytest
 
+from common.disks.volume_names import serial_log_name
 from common.values import NicKind, PowerAction
-from common.volume_names import serial_log_name
 from tests.contract.guest_samples import nic
 from tests.contract.libvirt_fixtures import QemuFixture
 from tests.contract.uefi_program import uefi_program

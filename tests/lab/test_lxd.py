@@ -10,8 +10,8 @@ import pytest
 from attrs import evolve
 
 from common.addresses.lxd import parse
-from common.discovery import Discovery
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, Unsupported
+from common.hosts.discovery import Discovery
 from common.values import Guest, GuestChange, GuestEvent, GuestRef, NicKind, OwnershipMarker, PowerAction, PowerState
 from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.client import Client

@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import InnkeeperError, NotFound, OutOfCapacity, Unsupported
-from common.guest_spec import NicAddress, NicSpec
+from common.guests.guest_spec import NicAddress, NicSpec
 from common.values import Guest, GuestNic, HostFacts, NicKind, PowerAction, PowerState
 from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.driver import LxdDriver

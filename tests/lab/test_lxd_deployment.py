@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from common.errors import DriverFailed, HostUnreachable, NameTaken
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import NicKind, PowerAction, PowerState
 from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.driver import LxdDriver
-from rackd.drivers.lxd.guests.replacement import TRIES
+from rackd.drivers.lxd.guests.rebuild.replacement import TRIES
 from rackd.drivers.lxd.inventory.ownership import ERASING_KEY, replacement_name
 from tests.contract.guest_samples import nic, volumes_of
 from tests.contract.test_deployment_contract import content, seed

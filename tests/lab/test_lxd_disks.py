@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from common.device_names import lxd_device_name, lxd_serial
+from common.disks.device_names import lxd_device_name, lxd_serial
+from common.disks.volume_names import volume_name
 from common.errors import OutOfCapacity, WrongState
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.values import DiskSize, Guest, GuestRef, PowerAction, PowerState
-from common.volume_names import volume_name
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.contract.guest_samples import DISK_BYTES, volumes_of

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from common.deployment_spec import CloudInitSeed
+from common.disks.volume_names import volume_name
 from common.errors import InnkeeperError
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.deployment_spec import CloudInitSeed
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.values import NicKind, PowerAction, PowerState
-from common.volume_names import volume_name
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.contract.guest_samples import DISK_BYTES, nic

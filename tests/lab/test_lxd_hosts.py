@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from common.certificates import utc_now
 from common.errors import InnkeeperError, InvalidRequest
+from common.trust.certificates import utc_now
 from regiond.hosts.model import MASK, HostState
 from tests.deployment.deployment import Deployment
 from tests.lab.lxd_server import LxdServer

@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import WrongState
-from common.guest_spec import GuestSpec, NicAddress, NicSpec
+from common.guests.guest_spec import GuestSpec, NicAddress, NicSpec
 from common.values import NicKind, PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
 from tests.contract.guest_samples import nic, volumes_of

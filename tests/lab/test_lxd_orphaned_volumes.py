@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from common.discovery import VolumeRef
+from common.disks.volume_names import volume_name
+from common.hosts.discovery import VolumeRef
 from common.values import OwnershipMarker
-from common.volume_names import volume_name
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.lab.key_pair import KeyPair, make_key_pair

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from common.deployment_spec import ImageFormat, ImageRef
 from common.errors import InvalidRequest, OutOfCapacity
+from common.guests.deployment_spec import ImageFormat, ImageRef
 from rackd.drivers.lxd.connection.response_body import BEGINNING_BYTES
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory

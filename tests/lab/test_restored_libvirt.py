@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.serialization import from_dict
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver

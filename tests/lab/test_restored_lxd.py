@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.serialization import from_dict
 from rackd.drivers.lxd.driver import LxdDriver
 from tests.deployment.deployment import Deployment

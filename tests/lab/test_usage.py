@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import PowerAction
 from rackd.drivers.contract import Driver
 from rackd.usage.history import HostHistory, Reading

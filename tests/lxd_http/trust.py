@@ -14,8 +14,8 @@ import secrets
 import ssl
 from typing import Any
 
-from common.certificates import fingerprint, load_certificate
 from common.errors import InvalidRequest
+from common.trust.certificates import fingerprint, load_certificate
 from tests.lxd_http.messages import LOCAL, Answer, Refused, Request, check_etag, etag_of, sync
 from tests.lxd_http.releases import IDENTITIES
 from tests.lxd_http.state import NEVER, Identity, Lxd

@@ -10,7 +10,6 @@ from attrs import evolve
 from regiond.accounts.model import Grant, ListColumns, SavedFilter, SessionView, SshKey, User
 from regiond.attention.model import AttentionCounts, AttentionItem, AttentionKind, ObjectType, Severity
 from regiond.audit.model import AuditAnswer, AuditEntry, AuditRequest, AuditResult, ChainReport, RawEntry
-from regiond.caller import Caller, PoolRole
 from regiond.events.model import Event, Level
 from regiond.files.model import FileWithContent, StoredFile
 from regiond.groups.model import ResourcePool, Zone
@@ -18,6 +17,7 @@ from regiond.images.model import Image, ImageState
 from regiond.quotas.model import Holdings, Limits, Quota
 from regiond.racks.model import HostReach, RackRegion, RackView, RegionView, RpcClientView
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy
+from regiond.requests.caller import Caller, PoolRole
 from regiond.tags.model import Tag
 
 AT = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)

@@ -8,15 +8,15 @@ from uuid import UUID
 
 from attrs import evolve
 
-from common.discovery import Discovery
 from common.hardware import NetworkDevice, NetworkPort
+from common.hosts.discovery import Discovery
 from common.values import Guest, GuestDisk, GuestNic, HostFacts, NicKind, OwnershipMarker, PowerState, StoragePool
 from regiond.hosts.discovery.allocations import claim_holder, inventory_of
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, GuestChange
 from regiond.hosts.discovery.snapshot import MachineSnapshot, ServerSnapshot, guest_record
 from regiond.hosts.guest_record import GuestRecord
 from regiond.ledger.model import NO_DISCRETE_RESOURCES
-from regiond.machines.guest_changes import MachineGuestChanges
+from regiond.machines.core.guest_changes import MachineGuestChanges
 
 INSTALLATION, OTHER_INSTALLATION = UUID(int=100), UUID(int=200)
 GIB = 1024**3

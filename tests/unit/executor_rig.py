@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from common.errors import DeadlineExceeded, HostUnreachable
-from common.rpc.host_method import CallClass
+from common.rpc.commands.host_method import CallClass
 from common.values import DriverType, HostAccess
 from rackd.drivers.contract import Driver
 from rackd.drivers.simulated.driver import SimulatedDriverFactory

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from common.capacity import Capacity, ResourceCapacity
 from common.hardware import Gpu, NetworkDevice, NetworkPort
+from common.hosts.capacity import Capacity, ResourceCapacity
 from common.values import DriverType, HostNetwork, HugePages, NicKind, NumaNode, Profile
 from regiond.clusters.model import ClusterPool, ClusterView
 from regiond.hosts.model import Amounts, ComposeTarget, HostState, HostView, StoragePoolView

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from attrs import evolve, field, frozen
 
 from common.errors import AnswerNotKept, IdempotencyMismatch, RequestInProgress
-from regiond.caller import Caller
-from regiond.idempotency.model import IdempotencyKey, KeptAnswer, StoredKey, Verdict, decide
+from regiond.operations.idempotency.model import IdempotencyKey, KeptAnswer, StoredKey, Verdict, decide
+from regiond.requests.caller import Caller
 
 
 @frozen

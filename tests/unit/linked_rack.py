@@ -9,11 +9,9 @@ from typing import Any, TypeVar
 import pytest
 from attrs import define, field
 
-from common.certificates import Role
-from common.guest_spec import GuestSpec
-from common.rpc.command import Command
-from common.rpc.handlers import Side
-from common.rpc.host_commands import (
+from common.guests.guest_spec import GuestSpec
+from common.rpc.commands.command import Command
+from common.rpc.commands.host_commands import (
     HOST_COMPOSE,
     HOST_DISCOVER,
     HOST_EVENT,
@@ -25,9 +23,11 @@ from common.rpc.host_commands import (
     HostEvent,
     HostUnwatched,
 )
-from common.rpc.host_method import CallClass
+from common.rpc.commands.host_method import CallClass
+from common.rpc.handlers import Side
 from common.rpc.link import Link
 from common.serialization import from_dict
+from common.trust.certificates import Role
 from common.values import DriverType, HostAccess
 from rackd.commands import HostCommands
 from rackd.drivers.registry import DriverRegistry

@@ -9,8 +9,8 @@ from typing import Any
 from attrs import define, evolve, field
 
 from common.errors import DatabaseUnavailable
-from regiond.long_list import LongList
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
+from regiond.requests.long_list import LongList
 from tests.unit.machine_samples import MACHINE
 
 

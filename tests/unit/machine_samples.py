@@ -6,13 +6,13 @@ from uuid import UUID
 
 from attrs import evolve
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.exports.model import Export, ExportedDisk, ExportedNic, ExportState, MachineDescription
 from regiond.hosts.model import GuestView
-from regiond.machines.model import MachineView
 from regiond.machines.values.adoption import DetachedMachine, ForgottenMachine
 from regiond.machines.values.devices import DeviceNicView, DeviceView
 from regiond.machines.values.disks import DiskView, KeptDisk
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.nics import NicView
 from regiond.machines.values.states import MachineState
 from regiond.operations.model import LogLine, Operation, OperationState

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from common.operation_kinds import words_of
-from regiond.machines.hardware_kinds import KINDS
+from common.words.operation_kinds import words_of
+from regiond.machines.hardware.hardware_kinds import KINDS
 
 
 @frozen

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from development.generated_section import CHECKOUT
-from development.text_catalogue import FOLDERS
+from development.generated.generated_section import CHECKOUT
+from development.generated.text_catalogue import FOLDERS
 
 
 def files(pattern: str) -> list[tuple[str, Path]]:

@@ -11,8 +11,8 @@ import attrs
 from attrs import frozen
 
 from regiond.api.declaration.endpoint import Endpoint, Resource
-from regiond.ui.page import Page
 from regiond.ui.pages import PAGES
+from regiond.ui.rendering.page import Page
 from tests.unit.page_calls import ANY, Call, calls_in, reads_in
 
 _OURS = ("regiond.ui", "regiond.maas.pages")

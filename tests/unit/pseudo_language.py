@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from gettext import NullTranslations
 
-from development.generated_section import CHECKOUT
-from development.text_catalogue import CATALOGUE
+from development.generated.generated_section import CHECKOUT
+from development.generated.text_catalogue import CATALOGUE
 
 _MESSAGE = re.compile(r'^msgid(?:_plural)? "(.*)"$', re.MULTILINE)
 _LETTER = re.compile(r"\{\w+\}|%\(\w+\)s|[A-Za-z]")

@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from common.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.disks.volume_names import volume_name
+from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.units import BYTES_PER_GB
 from common.values import DriverType, HostAccess, OwnershipMarker
-from common.volume_names import volume_name
 from rackd.drivers.contract import Driver
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from common.guest_spec import GuestSpec
-from common.rpc.command import Command
-from common.rpc.host_commands import Fence
+from common.guests.guest_spec import GuestSpec
+from common.rpc.commands.command import Command
+from common.rpc.commands.host_commands import Fence
 from common.values import DriverType, HostAccess
 from rackd.commands import HostCommands
 from rackd.drivers.registry import DriverRegistry

@@ -11,8 +11,8 @@ from attrs import field, frozen
 
 from common.addresses.host_identity import identity_fingerprint
 from common.errors import HostUnreachable, InvalidRequest
-from common.rpc.command import Command
-from common.rpc.host_commands import HOST_DISCONNECT, HOST_IDENTIFY
+from common.rpc.commands.command import Command
+from common.rpc.commands.host_commands import HOST_DISCONNECT, HOST_IDENTIFY
 from common.rpc.link import Link
 from common.values import DriverType, HostAccess, PeerIdentity
 from regiond.racks.calls.access_guard import AccessGuard, HostRequest

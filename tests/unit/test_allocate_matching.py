@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
 from common.values import NicKind
-from regiond.machines.allocation.constraints import compose_intent, device_constraints, no_match
-from regiond.machines.allocation.matching import assign, labels_as_composed, match_labels
-from regiond.machines.model import MachineView
+from regiond.machines.arrivals.allocation.constraints import compose_intent, device_constraints, no_match
+from regiond.machines.arrivals.allocation.matching import assign, labels_as_composed, match_labels
 from regiond.machines.values.disks import DiskView
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.nics import NicView
 from regiond.machines.values.requests import AllocateRequest
 from regiond.networks.model import Subnet, Vlan

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from common.compose_request import ComposeRequest
 from common.errors import WrongState
+from common.guests.compose_request import ComposeRequest
 from regiond.machines.values.requests import HostConstraints
 from regiond.placement.model import DryRun
 from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY

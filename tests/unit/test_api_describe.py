@@ -20,8 +20,8 @@ from regiond.api.etags import etag_of
 from regiond.api.resources.empty_lists import RESOURCES as EMPTY_LISTS
 from regiond.api.resources.registry import DESCRIBED, DOCUMENTED, RESOURCES, SERVED
 from regiond.api.urls import BASE
-from regiond.caller import Permission
 from regiond.hosts.model import GuestFilter
+from regiond.requests.caller import Permission
 from tests.unit.api_double import ApiDouble
 
 ORIGIN = "http://region:5240"

@@ -8,8 +8,8 @@ import pytest
 from attrs import evolve
 
 from regiond.api.declaration.endpoint import Endpoint, Resource
-from regiond.machines.host_removal_plan import AffectedGuest, HostRemovalPlan
-from regiond.machines.machine_removal_plan import MachineRemovalPlan
+from regiond.machines.removal_plans.host_removal_plan import AffectedGuest, HostRemovalPlan
+from regiond.machines.removal_plans.machine_removal_plan import MachineRemovalPlan
 from tests.unit.api_double import ApiDouble, json_of
 from tests.unit.api_samples import ADMIN
 from tests.unit.good_requests import ENDPOINTS, name_of, request

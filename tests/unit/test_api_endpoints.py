@@ -22,7 +22,7 @@ from regiond.api.declaration.field_types import (
 )
 from regiond.api.declaration.fields import Field
 from regiond.api.resources.registry import SERVED
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 from tests.unit.answers.accounts import USER_KEY
 from tests.unit.api_double import ApiDouble, json_of
 from tests.unit.good_requests import ENDPOINTS, READS, each_endpoint, name_of, path_of, request, unsigned, with_op

@@ -9,7 +9,7 @@ import pytest
 from common import errors
 from common.errors import BY_CODE, InnkeeperError, InvalidRequest
 from regiond.api.errors import HTTP_STATUS, reply_for, unexpected
-from regiond.machines.operation_intents import StaleView
+from regiond.machines.core.operation_intents import StaleView
 
 
 def test_every_error_has_its_status() -> None:

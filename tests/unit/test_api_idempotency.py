@@ -11,9 +11,9 @@ from common.errors import DatabaseUnavailable, NotFound, WrongState
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.replies import Reply
 from regiond.api.services import Services
-from regiond.caller import Caller, Permission
 from regiond.groups.service import Groups as GroupService
-from regiond.idempotency.model import MAX_ANSWER_BYTES, StoredKey
+from regiond.operations.idempotency.model import MAX_ANSWER_BYTES, StoredKey
+from regiond.requests.caller import Caller, Permission
 from tests.signatures import in_place_of
 from tests.unit.api_double import ApiDouble, ServiceCall
 from tests.unit.api_samples import ADMIN

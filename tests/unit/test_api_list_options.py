@@ -12,17 +12,17 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.hidden_text import hidden
+from common.words.hidden_text import hidden
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.declaration.list_page import page_reply
 from regiond.api.declaration.lists import ListOptions, sort_keys
 from regiond.api.declaration.serializer import INT, STR, Serializer, array, item, nullable, serializer
 from regiond.api.replies import Reply
 from regiond.api.resources.registry import RESOURCES
-from regiond.audience import HIDDEN_REASON
-from regiond.caller import Caller
-from regiond.long_list import LongList
 from regiond.machines.values.search import MachineFilter
+from regiond.requests.audience import HIDDEN_REASON
+from regiond.requests.caller import Caller
+from regiond.requests.long_list import LongList
 from tests.unit.api_double import ApiDouble, json_of, result_of
 from tests.unit.api_samples import ADMIN, ZONE
 from tests.unit.good_requests import request

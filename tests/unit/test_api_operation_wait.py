@@ -8,9 +8,9 @@ import pytest
 from attrs import evolve
 
 from common.errors import OperationPending, OutOfCapacity, RackUnreachable
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.api.declaration.endpoint import Endpoint, Resource
-from regiond.idempotency.model import StoredKey
+from regiond.operations.idempotency.model import StoredKey
 from regiond.operations.model import Operation, OperationState
 from tests.unit.answers.machines import CHANGES
 from tests.unit.api_double import ApiDouble, json_of

@@ -8,7 +8,7 @@ from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.pipeline.dispatch import Api
 from regiond.api.pipeline.request import ApiRequest
 from regiond.api.replies import Reply, text_reply
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 from tests.unit.answers.accounts import ADMIN_KEY
 from tests.unit.api_double import NOW_S, ApiDouble, authorization, result_of
 from tests.unit.api_samples import ADMIN

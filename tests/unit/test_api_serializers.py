@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from common.discovery import Problem
+from common.hosts.discovery import Problem
 from common.values import DriverType
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.declaration.event_stream import EVENT_STREAM
 from regiond.api.resources.registry import SERVED
-from regiond.api.serializers.capacity import RESOURCE_CAPACITY_JSON
-from regiond.api.serializers.hosts import HOST_JSON, VIRTUAL_MACHINE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON, STATUS, power_word
+from regiond.api.serializers.vm_hosts.capacity import RESOURCE_CAPACITY_JSON
+from regiond.api.serializers.vm_hosts.hosts import HOST_JSON, VIRTUAL_MACHINE_JSON
 from regiond.hosts.model import Amounts, HostState
 from regiond.machines.values.states import MachineState
 from regiond.networks.model import SeenAddress, Subnet

@@ -14,7 +14,7 @@ from regiond.attention.model import AttentionGroup, AttentionKind, ObjectType, S
 from regiond.events.model import Event, Level
 from regiond.ui.attention.attention_row import KindLine, attention_row, overview_lines
 from regiond.ui.attention.kind_words import KIND_WORDS, kind_text
-from regiond.ui.event_groups import WITHIN, grouped
+from regiond.ui.words.event_groups import WITHIN, grouped
 from tests.unit.api_samples import ADMIN, ATTENTION_ITEM, USER
 
 AT = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)

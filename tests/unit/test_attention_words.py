@@ -10,7 +10,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.messages import message
+from common.words.messages import message
 from regiond.attention.model import (
     AttentionFilter,
     AttentionItem,
@@ -21,7 +21,7 @@ from regiond.attention.model import (
 )
 from regiond.attention.quota_use import nearly_used
 from regiond.attention.wording import HIDDEN_CAUSE, item_of
-from regiond.hosts.host_condition import stale_after
+from regiond.hosts.views.host_condition import stale_after
 from regiond.quotas.model import Holdings, Limits, Quota
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -16,11 +16,11 @@ from common.errors import (
     OperationPending,
     WrongState,
 )
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.api.declaration.field_types import Secret
 from regiond.api.resources.registry import SERVED
 from regiond.audit.model import NOT_RECORDED, AuditAnswer, AuditRequest, AuditResult
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
 from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import ADMIN, USER

@@ -9,7 +9,7 @@ import pytest
 from attrs import define, field
 
 from common.errors import DatabaseUnavailable, OutOfCapacity
-from regiond.batcher import Batcher
+from regiond.process.batcher import Batcher
 
 
 @define

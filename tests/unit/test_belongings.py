@@ -17,7 +17,7 @@ from regiond.accounts.belongings import (
     named,
     plan_of,
 )
-from regiond.deletion_plan import AffectedRecord
+from regiond.requests.deletion_plan import AffectedRecord
 
 NEED_OWNER = ("machine", "detached machine", "device", "file")
 LEAVABLE = ("machine without owner", "kept disk", "export")

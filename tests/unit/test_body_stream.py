@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from attrs import define, field
 
-from common.body_stream import send
+from common.bodies.body_stream import send
 from common.errors import DatabaseUnavailable
 from tests.waiting import eventually
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from common.bounded_json import MAX_DEPTH, MAX_VALUES, TooMuchJson, loads
+from common.bodies.bounded_json import MAX_DEPTH, MAX_VALUES, TooMuchJson, loads
 from tests.loop_pauses import LONGEST_S, watched_loop
 
 

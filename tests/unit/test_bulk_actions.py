@@ -9,11 +9,11 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiond.caller import Caller, PoolRole
 from regiond.groups.model import ResourcePool, Zone
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.states import TRANSIENT, MachineState
-from regiond.ui.machines.bulk_actions import ACTIONS, offered, split
+from regiond.requests.caller import Caller, PoolRole
+from regiond.ui.machines.bulk.bulk_actions import ACTIONS, offered, split
 
 ADMIN = Caller(account_id=1, username="mira", is_admin=True)
 OPERATOR = Caller(account_id=2, username="olof", is_admin=False, grants={1: PoolRole.OPERATOR})

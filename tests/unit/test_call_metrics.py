@@ -11,12 +11,12 @@ import pytest
 from attrs import frozen
 from prometheus_client import CollectorRegistry
 
-from common.certificates import Role
 from common.errors import DeadlineExceeded, HostUnreachable, InternalError
 from common.process.call_metrics import MOST_PEERS, OTHER, CallMetrics
-from common.rpc.command import Command
+from common.rpc.commands.command import Command
 from common.rpc.handlers import Handlers, Side
 from common.rpc.link import Link
+from common.trust.certificates import Role
 from tests.link_pair import link_pair
 from tests.waiting import eventually
 

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import NotAllowed, NotAuthenticated
-from regiond.caller import Caller, Permission, PoolRole, check_object, check_role, visible_pool_ids
+from regiond.requests.caller import Caller, Permission, PoolRole, check_object, check_role, visible_pool_ids
 from tests.unit.api_samples import ADMIN, ZONE
 from tests.unit.host_samples import HOST
 from tests.unit.machine_samples import MACHINE

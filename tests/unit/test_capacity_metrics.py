@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.capacity import Capacity, ResourceCapacity
+from common.hosts.capacity import Capacity, ResourceCapacity
 from common.process.metric_families import metrics_of
 from regiond.ledger.model import GroupCapacity
 from regiond.metrics.capacity import CAPACITY, MOST_SERIES, OTHER, samples_of

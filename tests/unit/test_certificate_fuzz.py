@@ -10,7 +10,8 @@ from functools import cache
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.certificates import (
+from common.errors import InnkeeperError
+from common.trust.certificates import (
     CLIENT_LIFETIME,
     Role,
     Subject,
@@ -27,7 +28,6 @@ from common.certificates import (
     subject_of,
     utc_now,
 )
-from common.errors import InnkeeperError
 from regiond.credentials.certificates import read_key_pair
 from regiond.https.model import parse_pair
 

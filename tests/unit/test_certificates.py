@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from common.certificates import (
+from common.errors import InvalidRequest, NotTrusted
+from common.trust.certificates import (
     Role,
     Subject,
     check_issued_by,
@@ -26,7 +27,6 @@ from common.certificates import (
     renew_at,
     subject_of,
 )
-from common.errors import InvalidRequest, NotTrusted
 from tests.integration.odd_certificates import odd_certificate
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)

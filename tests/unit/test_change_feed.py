@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from regiond.caller import Caller, PoolRole
 from regiond.events import changes
 from regiond.events.changes import ChangeFeed, parse_change
+from regiond.requests.caller import Caller, PoolRole
 
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 VIEWER = Caller(account_id=2, username="ann", is_admin=False, grants={7: PoolRole.VIEWER})

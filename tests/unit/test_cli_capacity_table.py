@@ -6,7 +6,7 @@ from attrs import evolve
 
 from innkeeper.output.special_tables import numa_rows
 from innkeeper.output.tables import Paper, rendered
-from regiond.api.serializers.capacity import CAPACITY_JSON, FLEET_CAPACITY_JSON, NUMA_NODE_JSON
+from regiond.api.serializers.vm_hosts.capacity import CAPACITY_JSON, FLEET_CAPACITY_JSON, NUMA_NODE_JSON
 from regiond.ledger.capacity_totals import fleet_capacity
 from tests.unit.answers import ANSWERS
 from tests.unit.host_samples import COUNTED, HOST

@@ -14,11 +14,11 @@ from innkeeper.output.special_tables import NUMA_NOTE
 from innkeeper.output.tables import rendered, shown_columns
 from innkeeper.view import View
 from regiond.api.serializers.adoption import DETACHED_MACHINE_JSON, FORGOTTEN_MACHINE_JSON
-from regiond.api.serializers.capacity import NUMA_NODE_JSON
-from regiond.api.serializers.clusters import CLUSTER_JSON
-from regiond.api.serializers.hosts import VIRTUAL_MACHINE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.api.serializers.networks import HOST_INTERFACE_JSON, SUBNET_JSON, VLAN_JSON, InterfaceOfHost
+from regiond.api.serializers.vm_hosts.capacity import NUMA_NODE_JSON
+from regiond.api.serializers.vm_hosts.clusters import CLUSTER_JSON
+from regiond.api.serializers.vm_hosts.hosts import VIRTUAL_MACHINE_JSON
 from regiond.clusters.model import ClusterPool
 from regiond.hosts.model import Amounts
 from tests.unit.answers import ANSWERS

@@ -12,8 +12,6 @@ from uuid import uuid4
 import pytest
 from attrs import define, evolve, field
 
-from common.certificates import Credentials, Role, Subject
-from common.compose_request import ComposeRequest
 from common.errors import (
     BadSettings,
     DriverFailed,
@@ -23,7 +21,8 @@ from common.errors import (
     OutOfCapacity,
     ResponseRejected,
 )
-from common.rpc.client_commands import (
+from common.guests.compose_request import ComposeRequest
+from common.rpc.commands.client_commands import (
     CLIENT_ACCEPT_OFF,
     CLIENT_ADD_DISK,
     CLIENT_ADD_INTERFACE,
@@ -73,9 +72,11 @@ from common.rpc.client_commands import (
 from common.rpc.handlers import Handler, Handlers
 from common.rpc.link import Link
 from common.rpc.peers import Peer
+from common.trust.certificates import Credentials, Role, Subject
 from common.values import PowerAction
-from innkeeper import region_calls, rpc
+from innkeeper import rpc
 from innkeeper.commands.enrolment import write_identity
+from innkeeper.rpc_calls import region_calls
 from regiond.racks.enrolment.authority import Authority
 from regiond.racks.enrolment.listener import Listener, ListenerCallbacks
 from tests.unit.command.processes import finished, spawned

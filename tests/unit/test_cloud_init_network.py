@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from common.guest_spec import NicAddress, NicSpec
+from common.guests.guest_spec import NicAddress, NicSpec
 from common.values import NicKind
 from rackd.drivers.cloud_init_network import network_config
 

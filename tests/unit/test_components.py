@@ -6,7 +6,7 @@ from typing import get_type_hints
 
 import pytest
 
-from regiond.components import AccountLayer, ImageLayer, MachineLayer, RackLayer, Storage
+from regiond.wiring.components import AccountLayer, ImageLayer, MachineLayer, RackLayer, Storage
 from tests.unit.api_double import SERVICES
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from common.compose_request import ComposeRequest
+from common.guests.compose_request import ComposeRequest
 from common.serialization import to_dict
 from regiond.machines.values.requests import ComposeIntent, HostConstraints, requested_fields
-from regiond.ui.machines.compose_again import form_again
-from regiond.ui.machines.compose_form import ComposeForm
-from regiond.ui.machines.compose_request import asked_by
+from regiond.ui.machines.compose.compose_again import form_again
+from regiond.ui.machines.compose.compose_form import ComposeForm
+from regiond.ui.machines.compose.compose_request import asked_by
 
 ASKED = ComposeRequest(
     hostname="db-1", cores=2, memory_mib=4096, storage="root:20(pool:local),disk1:100(pool:fast,data)",

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from regiond.ui.machines.compose_form import MOST_ROWS, ComposeForm, DiskRow, NicRow, read_form
-from regiond.ui.machines.compose_request import asked_by, parse_cores, problems_of
+from regiond.ui.machines.compose.compose_form import MOST_ROWS, ComposeForm, DiskRow, NicRow, read_form
+from regiond.ui.machines.compose.compose_request import asked_by, parse_cores, problems_of
 from regiond.ui.web_request import WebRequest
 
 SOUND = {"count": "1", "cores": "1", "memory": "2048", "disk0-size": "8"}

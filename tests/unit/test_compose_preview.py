@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.capacity import ResourceCapacity
-from regiond.ui.machines.compose_form import ComposeForm, DiskRow
-from regiond.ui.machines.compose_preview import preview_of
-from regiond.ui.meter import asked_meter
+from common.hosts.capacity import ResourceCapacity
+from regiond.ui.machines.compose.compose_form import ComposeForm, DiskRow
+from regiond.ui.machines.compose.compose_preview import preview_of
+from regiond.ui.views.meter import asked_meter
 
 GB = 10**9
 

@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 from attrs import define, evolve, field
 
-from common.compose_request import ComposeRequest
 from common.errors import (
     Cancelled,
     DriverFailed,
@@ -19,15 +18,16 @@ from common.errors import (
     OutOfCapacity,
     RackUnreachable,
 )
-from common.guest_spec import DiskSpec, GuestSpec
-from common.operation_kinds import OperationKind
+from common.guests.compose_request import ComposeRequest
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.serialization import to_dict
 from common.values import OwnershipMarker
+from common.words.operation_kinds import OperationKind
 from regiond.maas.bridge.registrations import Registrations
-from regiond.machines.clones.steps import GuestCopies
-from regiond.machines.compose.rescheduling import RescheduleOptions, Rescheduler
-from regiond.machines.compose.steps import FAILURES_BEFORE_RESCHEDULING, MAX_HOSTS, ComposeMachine
-from regiond.machines.transfer.import_steps import ImportedDisks
+from regiond.machines.arrivals.clones.steps import GuestCopies
+from regiond.machines.arrivals.compose.rescheduling import RescheduleOptions, Rescheduler
+from regiond.machines.arrivals.compose.steps import FAILURES_BEFORE_RESCHEDULING, MAX_HOSTS, ComposeMachine
+from regiond.machines.arrivals.transfer.import_steps import ImportedDisks
 from regiond.machines.values.requests import ComposeIntent
 from regiond.operations.attempt import Attempt
 from regiond.operations.model import Operation, OperationState

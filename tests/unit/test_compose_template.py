@@ -5,11 +5,11 @@ from __future__ import annotations
 from attrs import evolve
 
 from common.values import PowerState
-from regiond.caller import Caller
 from regiond.machines.values.states import MachineState
-from regiond.ui.machines import compose_template
-from regiond.ui.machines.compose_form import ComposeForm, DiskRow, NicRow
-from regiond.ui.machines.compose_request import asked_by
+from regiond.requests.caller import Caller
+from regiond.ui.machines.compose import compose_template
+from regiond.ui.machines.compose.compose_form import ComposeForm, DiskRow, NicRow
+from regiond.ui.machines.compose.compose_request import asked_by
 from tests.unit.api_samples import ADMIN
 from tests.unit.machine_samples import MACHINE
 

@@ -12,8 +12,8 @@ import pytest
 from attrs import define
 
 from common.errors import Busy, InvalidRequest, NotFound, WrongState
-from common.guest_spec import GuestSpec
-from common.rpc.console_commands import CONSOLE_PART_BYTES, ConsoleCall, ConsoleInput, ConsoleLogCall
+from common.guests.guest_spec import GuestSpec
+from common.rpc.commands.console_commands import CONSOLE_PART_BYTES, ConsoleCall, ConsoleInput, ConsoleLogCall
 from common.values import DriverType, HostAccess, PowerAction
 from rackd.console_commands import ConsoleCommands
 from rackd.drivers.simulated.driver import SimulatedDriverFactory

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from common.errors import Busy, HostUnreachable, NotFound
-from common.rpc.console_commands import CONSOLE_PART_BYTES
+from common.rpc.commands.console_commands import CONSOLE_PART_BYTES
 from rackd.console_session import MAX_WAITING_BYTES, ConsoleSession
 from tests.waiting import eventually
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiond.machines.console.text import LAST_LINES, LAST_LINES_CHARS, last_lines, plain_text
+from regiond.machines.running.console.text import LAST_LINES, LAST_LINES_CHARS, last_lines, plain_text
 
 
 @pytest.mark.parametrize(

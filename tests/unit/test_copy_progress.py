@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from common.disk_content import CopiedDisk
-from regiond.machines.disks.copy_progress import STANDS_S, CopyProgress, standstill_text
+from common.disks.disk_content import CopiedDisk
+from regiond.machines.hardware.disks.copy_progress import STANDS_S, CopyProgress, standstill_text
 
 
 def copied(percent: int | None, done_bytes: int | None) -> CopiedDisk:

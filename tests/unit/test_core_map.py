@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from regiond.hosts.model import GuestView
-from regiond.hosts.numa_model import CoreUsage, NumaNodeView, ServerUsage, Usage
+from regiond.hosts.numa.numa_model import CoreUsage, NumaNodeView, ServerUsage, Usage
 from regiond.ui.hosts.core_map import core_map
 
 

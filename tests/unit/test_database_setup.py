@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import BadSettings
-from regiond.database_setup.model import (
+from regiond.commands.database_setup.model import (
     Facts,
     Target,
     as_login,

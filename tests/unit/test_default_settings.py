@@ -10,7 +10,7 @@ import pytest
 
 from common.process.settings import described, load
 from rackd.settings import RackSettings
-from regiond.settings import RegionSettings
+from regiond.process.settings import RegionSettings
 
 FOLDER = Path(__file__).resolve().parents[2] / "etc"
 DAEMONS = pytest.mark.parametrize(("name", "kind"), [("regiond", RegionSettings), ("rackd", RackSettings)])

@@ -17,12 +17,12 @@ import pytest
 
 from common.addresses.report_url import ReportAddress, ReportPage, read_report_path, without_secret
 from common.errors import DeploymentFailed, InvalidRequest
+from common.hosts.vm_host_report import LONGEST_PROBLEM, VmHostReport, read_vm_host_report
 from common.values import DriverType
-from common.vm_host_report import LONGEST_PROBLEM, VmHostReport, read_vm_host_report
-from rackd.report_request import MAX_BODY_BYTES
-from regiond.machines.deployment import vm_host
-from regiond.machines.deployment.vm_host.cloud_config import vm_host_config
-from regiond.machines.deployment.vm_host.model import VmHostSetup, new_host
+from rackd.reports.report_request import MAX_BODY_BYTES
+from regiond.machines.running.deployment import vm_host
+from regiond.machines.running.deployment.vm_host.cloud_config import vm_host_config
+from regiond.machines.running.deployment.vm_host.model import VmHostSetup, new_host
 from tests.unit.machine_samples import MACHINE
 
 SECRET = "s" * 43

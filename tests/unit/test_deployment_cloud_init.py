@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.addresses.report_url import ReportAddress, ReportPage, find_report, report_url
-from common.guest_spec import NicSpec
+from common.guests.guest_spec import NicSpec
 from common.values import NicKind
-from regiond.machines.deployment import mime_parts
-from regiond.machines.deployment.cloud_init import CloudInitInput, cloud_init_seed, included_user_data
-from regiond.machines.deployment.mime_parts import Part
-from regiond.machines.deployment.network_config import NicNetwork
+from regiond.machines.running.deployment import mime_parts
+from regiond.machines.running.deployment.cloud_init import CloudInitInput, cloud_init_seed, included_user_data
+from regiond.machines.running.deployment.mime_parts import Part
+from regiond.machines.running.deployment.network_config import NicNetwork
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBRHMsdJOmMlQ9ApBa8fDjhVAL+aiAcM3xsWtGXMTOrz"
 SECRET = "s" * 32

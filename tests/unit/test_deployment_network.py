@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from common.cloud_init_network import VlanConfig
-from common.guest_spec import NicAddress, NicSpec
+from common.guests.cloud_init_network import VlanConfig
+from common.guests.guest_spec import NicAddress, NicSpec
 from common.values import NicKind
-from regiond.machines.deployment.network_config import NicNetwork, network_config
+from regiond.machines.running.deployment.network_config import NicNetwork, network_config
 
 
 def nic(name: str, address: NicAddress | None = None, *, configured: bool = True, **fields: Any) -> NicNetwork:

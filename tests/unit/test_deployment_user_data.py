@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from regiond.machines.deployment.mime_parts import MAX_DEPTH, MAX_PARTS, Part, join, split
-from regiond.machines.deployment.user_data import MAX_CONTENT_BYTES, decode_user_data
-from regiond.machines.deployment.user_data_kinds import MAX_EXPANDED_BYTES, parts_of
+from regiond.machines.running.deployment.mime_parts import MAX_DEPTH, MAX_PARTS, Part, join, split
+from regiond.machines.running.deployment.user_data import MAX_CONTENT_BYTES, decode_user_data
+from regiond.machines.running.deployment.user_data_kinds import MAX_EXPANDED_BYTES, parts_of
 
 CONFIG = "#cloud-config\npackages: [é]\n".encode()
 KINDS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.device_names import block_device_name
+from common.disks.device_names import block_device_name
 
 
 @pytest.mark.parametrize(("index", "name"), [(0, "sda"), (25, "sdz"), (26, "sdaa"), (701, "sdzz"), (702, "sdaaa")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from common.discovery import Problem
+from common.hosts.discovery import Problem
 from common.values import Guest, GuestDisk
 from regiond.hosts.discovery.diff import compare
 from regiond.hosts.discovery.model import ChangeKind

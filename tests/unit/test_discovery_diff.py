@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from common.discovery import Discovery, MarkerOnOtherMember, Problem
+from common.disks.volume_names import volume_name
+from common.hosts.discovery import Discovery, MarkerOnOtherMember, Problem
 from common.values import Guest, OwnershipMarker, PowerState
-from common.volume_names import volume_name
 from regiond.hosts.discovery.diff import compare
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges
 from regiond.hosts.discovery.snapshot import ServerSnapshot

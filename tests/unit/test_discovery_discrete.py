@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import evolve
 
-from common.discovery import Discovery
+from common.hosts.discovery import Discovery
 from common.values import HugePages, NumaNode
 from regiond.hosts.discovery.diff import compare
 from regiond.hosts.discovery.model import ChangeKind

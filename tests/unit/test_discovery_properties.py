@@ -8,7 +8,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.discovery import Discovery
+from common.hosts.discovery import Discovery
 from common.values import Guest, HugePages, NumaNode, PowerState
 from regiond.hosts.discovery.diff import compare
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges

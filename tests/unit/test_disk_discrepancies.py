@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
+from common.disks.volume_names import volume_name
 from common.values import OwnershipMarker
-from common.volume_names import volume_name
 from regiond.machines.values.disks import DiskOrigin
 from regiond.machines.values.listed_disks import ActualDisk, LedgerDisk, ListedDisks, compared
 from regiond.reconciler.disks.detection import MachineDisks, detect

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
+from common.disks.volume_names import short_volume_name, volume_name
 from common.values import DriverType, OwnershipMarker
-from common.volume_names import short_volume_name, volume_name
-from regiond.machines.disk_fates import DiskFate, disk_fate
+from regiond.machines.remains.disk_fates import DiskFate, disk_fate
 from regiond.machines.values.disks import DiskOrigin, DiskView
 
 MARKER = OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2))

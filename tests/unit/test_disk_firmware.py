@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.disk_firmware import HEAD_BYTES, SECTOR_BYTES, boots_with_uefi_only
+from common.disks.disk_firmware import HEAD_BYTES, SECTOR_BYTES, boots_with_uefi_only
 
 ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
+from common.disks.volume_names import volume_name
 from common.values import OwnershipMarker
-from common.volume_names import volume_name
-from regiond.caller import Caller
+from regiond.requests.caller import Caller
 from regiond.ui.lists.kept_disks import kept_choices
 from regiond.ui.machines.details.disk_choices import DiskChoices, disk_choices
 from regiond.ui.machines.disks.disk_form import size_in_gb, size_to_send

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import DriverFailed, NotFound
-from regiond.machines.deployment.disks import guest_was_found
+from regiond.machines.running.deployment.disks import guest_was_found
 
 
 def test_a_missing_storage_pool_is_no_missing_guest() -> None:

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from common import errors
 from common.errors import InnkeeperError
-from regiond.caller import Caller, Permission, PoolRole, check_role
+from regiond.requests.caller import Caller, Permission, PoolRole, check_role
 from regiond.ui.pages import PAGES
 from regiond.ui.serving.error_help import help_for
 

@@ -14,7 +14,7 @@ from attrs import evolve
 from structlog.contextvars import bound_contextvars
 
 from common.errors import DeadlineExceeded, DriverFailed, HostUnreachable
-from common.rpc.host_method import CallClass
+from common.rpc.commands.host_method import CallClass
 from rackd.drivers.contract import Driver
 from tests.unit.executor_rig import LONG_S, Rig, access, is_closed, reach, rigged
 from tests.waiting import eventually

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from common.errors import Cancelled, DeadlineExceeded, HostHung
-from common.rpc.host_method import CallClass
+from common.rpc.commands.host_method import CallClass
 from common.values import HostAccess
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor

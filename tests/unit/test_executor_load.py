@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from common.errors import DeadlineExceeded, DriverFailed, HostHung
-from common.rpc.host_method import CallClass
+from common.rpc.commands.host_method import CallClass
 from common.values import DriverType
 from rackd.driver_calls import DriverCallMetrics
 from rackd.drivers.contract import Driver

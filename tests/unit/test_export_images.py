@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from common.disk_content import MAX_PART_BYTES, MAX_ZERO_BYTES, DiskPart
+from common.disks.disk_content import MAX_PART_BYTES, MAX_ZERO_BYTES, DiskPart
 from regiond.exports import description
 from regiond.exports.disk_reader import DiskImage
 from regiond.exports.disk_writer import DiskWriter

@@ -10,14 +10,14 @@ from attrs import evolve
 from common.errors import BadSettings
 from innkeeper.extension_commands import extension_command
 from innkeeper.maas_import.command import main
-from regiond import extensions
 from regiond.api.declaration.extension import ApiExtension, api_extensions
-from regiond.components import Storage
 from regiond.maas.services import MaasServices
 from regiond.machines.hardware.requests import HardwareRequests
+from regiond.process import extensions
 from regiond.reconciler.extension import reconciler_extensions
 from regiond.ui.extension import pages_extensions
 from regiond.wiring import extension
+from regiond.wiring.components import Storage
 from regiond.wiring.extension import region_extensions
 from tests.signatures import in_place_of
 from tests.unit.api_double import ApiDouble

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import StaleAttempt
-from common.rpc.host_commands import Fence
+from common.rpc.commands.host_commands import Fence
 from rackd.fencing_tokens import FencingTokens
 
 

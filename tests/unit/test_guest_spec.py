@@ -8,10 +8,10 @@ from uuid import UUID
 
 from attrs import evolve
 
-from common.guest_spec import GuestSpec, NicAddress
+from common.disks.volume_names import volume_name
+from common.guests.guest_spec import GuestSpec, NicAddress
 from common.values import DriverType, NicKind, OwnershipMarker
-from common.volume_names import volume_name
-from regiond.machines.guest_spec import guest_spec
+from regiond.machines.core.guest_spec import guest_spec
 from regiond.placement.candidate import (
     Candidate,
     CandidateHugePages,

@@ -9,7 +9,7 @@ import pytest
 from attrs import define, evolve, field
 
 from regiond.racks.enrolment.handshake_queue import HandshakeQueue, HandshakeRates
-from regiond.request_limits import TokenBuckets
+from regiond.requests.request_limits import TokenBuckets
 from tests.waiting import eventually
 
 FAST = HandshakeRates(per_s=1000, burst=2, per_s_of_address=1000, burst_of_address=1000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from common.errors import DatabaseUnavailable
-from regiond.health import DEADLINE_S, HealthCheck
+from regiond.process.health import DEADLINE_S, HealthCheck
 from regiond.wiring.health import RACKS_WITHIN_S, awaited_racks
 from tests.clock import in_no_time
 from tests.waiting import eventually

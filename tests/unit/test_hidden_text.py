@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.hidden_text import (
+from common.words.hidden_text import (
     MARKS,
     PLACE,
     REASON,

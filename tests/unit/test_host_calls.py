@@ -22,11 +22,11 @@ from common.errors import (
     Unsupported,
     UnsupportedByPeer,
 )
-from common.hidden_text import revealed
-from common.rpc.command import Command
-from common.rpc.host_commands import HOST_IDENTIFY, HOST_REACH, DiscoveryPart, Fence, HostCall, Reached
+from common.rpc.commands.command import Command
+from common.rpc.commands.host_commands import HOST_IDENTIFY, HOST_REACH, DiscoveryPart, Fence, HostCall, Reached
 from common.rpc.link import Link
 from common.values import DriverType, HostAccess, PeerIdentity
+from common.words.hidden_text import revealed
 from regiond.racks.calls.access_guard import AccessGuard, HostRequest
 from regiond.racks.calls.host_calls import HostCalls, nothing_began
 from regiond.racks.calls.live_links import LiveLinks

@@ -7,11 +7,11 @@ from typing import Any
 
 from attrs import define, field
 
-from common.certificates import Role
-from common.rpc.host_commands import HOST_EVENT, HOST_UNWATCHED, HostEvent, HostUnwatched
+from common.rpc.commands.host_commands import HOST_EVENT, HOST_UNWATCHED, HostEvent, HostUnwatched
 from common.rpc.link import Link
 from common.rpc.peers import Peer
 from common.serialization import to_dict
+from common.trust.certificates import Role
 from common.values import GuestChange, GuestEvent, PowerState
 from regiond.racks.reach.host_event_receiver import HostEventReceiver
 from tests.signatures import in_place_of

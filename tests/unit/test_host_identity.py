@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from common.addresses.host_identity import identity_fingerprint
-from common.certificates import make_authority, utc_now
 from common.errors import NotTrusted
+from common.trust.certificates import make_authority, utc_now
 from common.values import DriverType, HostAccess
 from rackd.drivers.libvirt.factory import connector
 from rackd.drivers.lxd.factory import LxdDriverFactory

@@ -11,8 +11,8 @@ import pytest
 from attrs import fields, frozen
 
 from common.boot import IsoState
-from common.rpc.command import Done
-from common.rpc.hardware_commands import (
+from common.rpc.commands.command import Done
+from common.rpc.commands.hardware_commands import (
     HOST_DETACH_DISK,
     HOST_EJECT_ISO,
     HOST_END_READ,
@@ -20,8 +20,8 @@ from common.rpc.hardware_commands import (
     EjectIsoCall,
     EndReadCall,
 )
-from common.rpc.host_commands import HOST_FIND, Fence, FoundGuest, GuestCall, PowerReply
-from common.rpc.host_method import CallClass, HostMethod
+from common.rpc.commands.host_commands import HOST_FIND, Fence, FoundGuest, GuestCall, PowerReply
+from common.rpc.commands.host_method import CallClass, HostMethod
 from common.values import DriverType, GuestRef, HostAccess, OwnershipMarker, PowerState
 from rackd.drivers.contract import Driver
 from rackd.drivers.libvirt.driver import LibvirtDriver

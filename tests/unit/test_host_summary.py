@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from common.capacity import Capacity, ResourceCapacity
 from common.hardware import NetworkDevice, NetworkPort
-from regiond.hosts.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
-from regiond.ui import formats
+from common.hosts.capacity import Capacity, ResourceCapacity
+from regiond.hosts.numa.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
 from regiond.ui.hosts.host_summary import host_summary, pool_meters, sriov_ports
 from regiond.ui.hosts.numa_cards import numa_cards
+from regiond.ui.views import formats
 from tests.unit.host_samples import HOST, IMAGES_CAPACITY, IMAGES_POOL, UNKNOWN_HOST
 
 GIB = 1024

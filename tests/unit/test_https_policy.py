@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.process.https_policy import KEPT, KEPT_FOR_S, HttpsPolicy
-from common.server_trust import ServerTrust
+from common.trust.server_trust import ServerTrust
 from tests.certificate_pairs import make_pair
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiond.idempotency.model import MAX_ANSWER_BYTES, KeptAnswer, StoredKey, Verdict, decide
+from regiond.operations.idempotency.model import MAX_ANSWER_BYTES, KeptAnswer, StoredKey, Verdict, decide
 
 SAME, OTHER = b"same", b"other"
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from regiond.identifiers import (
+from regiond.requests.identifiers import (
     MAAS_SYSTEM_ID,
     OWN_SYSTEM_ID,
     check_hostname,

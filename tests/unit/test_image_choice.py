@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from common.deployment_spec import ImageFormat
 from common.errors import InvalidRequest
+from common.guests.deployment_spec import ImageFormat
 from regiond.images.model import Image, ImageState, choose, full_name, split_architecture
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from common.deployment_spec import ImageFormat, ImageRef
-from common.discovery import Discovery, ImageCopy
+from common.guests.deployment_spec import ImageFormat, ImageRef
+from common.hosts.discovery import Discovery, ImageCopy
 from common.values import DriverType
 from regiond.hosts.image_copies.model import (
     CopyPlace,

@@ -18,7 +18,7 @@ from common.serialization import from_dict, to_dict
 from common.values import DriverType, HostAccess
 from rackd.drivers.contract import DriverSetup
 from rackd.drivers.installed import InstalledDriver
-from rackd.guest_reports import GuestReports
+from rackd.reports.guest_reports import GuestReports
 from rackd.service import make_drivers
 from rackd.settings import RackSettings
 from tests.example_driver import EXAMPLE, MODULE, TYPE, install, installed
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 # What a process imports that has the driver in its path, and no host yet.
 _LOADED = """
 import sys, rackd.service
-from rackd.guest_reports import GuestReports
+from rackd.reports.guest_reports import GuestReports
 from rackd.settings import RackSettings
 drivers = rackd.service.make_drivers(RackSettings(), GuestReports(lambda: ()))
 print(*drivers.types)

@@ -12,7 +12,7 @@ from attrs import evolve
 from pycdlib import PyCdlib
 
 from common.errors import WrongState
-from common.guest_spec import NicAddress, NicSpec
+from common.guests.guest_spec import NicAddress, NicSpec
 from common.values import NicKind, OwnershipMarker
 from rackd.drivers.libvirt.addresses import cloud_init_seed
 from rackd.drivers.libvirt.addresses.delivery import Reservation, check_free, delivery, is_reserved, serving

@@ -12,14 +12,15 @@ from xml.etree import ElementTree as ET
 import pytest
 from attrs import evolve, frozen
 
+from common.disks.volume_names import volume_name
 from common.errors import DriverFailed, HostUnreachable, InvalidRequest, Unsupported, WrongState
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.values import DiskSize, OwnershipMarker, PowerAction, PowerState
-from common.volume_names import volume_name
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.driver import LibvirtDriver
-from rackd.drivers.libvirt.guests import disk_changes, live_devices
+from rackd.drivers.libvirt.guests import live_devices
+from rackd.drivers.libvirt.guests.disks import disk_changes
 from rackd.drivers.libvirt.xml import attribute, parse
 from tests.contract.guest_samples import DISK_BYTES, small_guest
 from tests.contract.libvirt_fixtures import disk_element

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.device_names import block_device_name
+from common.disks.device_names import block_device_name
 from common.errors import InvalidRequest
 from rackd.drivers.libvirt.definitions.boot_order import first_disk
 from rackd.drivers.libvirt.definitions.disk_xml import (

@@ -10,10 +10,10 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.disks.volume_names import seed_name, volume_name
 from common.errors import InvalidRequest, Unsupported
-from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import GuestNic, NicKind, OwnershipMarker
-from common.volume_names import seed_name, volume_name
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions.disk_xml import PreparedDisk
 from rackd.drivers.libvirt.definitions.domain_xml import (

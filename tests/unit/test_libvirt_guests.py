@@ -9,8 +9,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.disks.volume_names import volume_name
 from common.values import GuestDisk, GuestNic, NicKind, OwnershipMarker, PowerState
-from common.volume_names import volume_name
 from rackd.drivers.libvirt.connection.client import BulkDomain
 from rackd.drivers.libvirt.connection.events import change_of
 from rackd.drivers.libvirt.connection.test_driver import DomainStats, completed

@@ -6,7 +6,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.volume_names import marker_of_artifact
+from common.disks.volume_names import marker_of_artifact
 from rackd.drivers.libvirt.image_names import (
     STALE_AFTER_S,
     ImageUpload,

@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve, frozen
 
 from common.errors import Busy, DriverFailed, HostUnreachable, InvalidRequest, NotFound, OutOfCapacity, WrongState
-from common.guest_spec import GuestSpec, NicSpec
+from common.guests.guest_spec import GuestSpec, NicSpec
 from common.values import NicKind, OwnershipMarker, PowerAction, PowerState
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain, Network

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import NotFound, WrongState
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
-from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
+from rackd.drivers.libvirt.guests.disks.pools import GuestPool, guest_pool
 from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
 from tests.contract.libvirt_node import opened
 

@@ -10,8 +10,8 @@ from attrs import evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.deployment_spec import ImageFormat, ImageRef
 from common.errors import DriverFailed, InnkeeperError, Unsupported
+from common.guests.deployment_spec import ImageFormat, ImageRef
 from rackd.drivers.libvirt.deployment.qcow2_disk import disk_parts
 from tests.disk_images import MIB, qcow2
 

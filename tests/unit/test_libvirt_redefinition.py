@@ -8,10 +8,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from attrs import evolve
 
+from common.disks.volume_names import seed_name, volume_name
 from common.errors import WrongState
-from common.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import NicKind, OwnershipMarker
-from common.volume_names import seed_name, volume_name
 from rackd.drivers.libvirt.definitions.disk_xml import PreparedDisk
 from rackd.drivers.libvirt.definitions.domain_xml import (
     DomainCapabilities,

@@ -13,7 +13,7 @@ import pytest
 from attrs import frozen
 
 from common.errors import DriverFailed, OutOfCapacity, Unsupported
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import GuestSize, OwnershipMarker, PowerAction, PowerState, Resized
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities

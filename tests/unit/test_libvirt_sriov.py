@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import Busy, NotFound, OutOfCapacity
-from common.guest_spec import GuestSpec, NicAddress, NicSpec
+from common.guests.guest_spec import GuestSpec, NicAddress, NicSpec
 from common.values import GuestNic, NicKind
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction

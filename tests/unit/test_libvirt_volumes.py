@@ -10,18 +10,18 @@ from uuid import UUID, uuid4
 import pytest
 from attrs import evolve
 
-from common.discovery import OrphanedVolume, VolumeRef
+from common.disks.volume_names import seed_name, serial_log_name, volume_name
 from common.errors import DriverFailed, InnkeeperError, NotFound, WrongState
+from common.hosts.discovery import OrphanedVolume, VolumeRef
 from common.values import OwnershipMarker
-from common.volume_names import seed_name, serial_log_name, volume_name
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.domain_config import volume_names
 from rackd.drivers.libvirt.definitions.volume_references import references
 from rackd.drivers.libvirt.deployment import deployer
 from rackd.drivers.libvirt.driver import LibvirtDriver
-from rackd.drivers.libvirt.guests import volumes
-from rackd.drivers.libvirt.guests.volume_users import VolumeUsers, file_on_this_computer
+from rackd.drivers.libvirt.guests.disks import volumes
+from rackd.drivers.libvirt.guests.disks.volume_users import VolumeUsers, file_on_this_computer
 from rackd.drivers.libvirt.xml import parse
 from tests.contract.guest_samples import small_guest
 from tests.contract.libvirt_node import opened

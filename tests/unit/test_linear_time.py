@@ -17,15 +17,15 @@ from twisted.web.server import Request
 from twisted.web.test.requesthelper import DummyChannel
 from werkzeug.exceptions import HTTPException
 
-from common.certificates import load_certificate, make_authority, subject_of, utc_now
 from common.errors import InnkeeperError
 from common.rpc.frames import ProtocolError, decode
 from common.rpc.tokens import PREFIX, decode_token
+from common.trust.certificates import load_certificate, make_authority, subject_of, utc_now
 from innkeeper.maas_import.copy_text import array_of, fields_of
 from innkeeper.maas_import.script import read_script
 from rackd.drivers.lxd.connection.dialect import LXD
 from rackd.drivers.lxd.connection.failures import of_operation, of_response
-from rackd.drivers.lxd.guests.replacement import OUTPUT_LOST
+from rackd.drivers.lxd.guests.rebuild.replacement import OUTPUT_LOST
 from rackd.drivers.lxd.inventory.usage import counters_of
 from regiond.api.compression import accepts_gzip
 from regiond.api.declaration.endpoint import SiteInfo

@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.capacity import Capacity, ResourceCapacity
+from common.hosts.capacity import Capacity, ResourceCapacity
 from common.units import BYTES_PER_GB
 from common.values import DriverType
 from regiond.api.resources.accounts.lists import COLUMNS
-from regiond.api.serializers.hosts import HOST_JSON
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.hosts.host_condition import HostCondition, judge
+from regiond.api.serializers.vm_hosts.hosts import HOST_JSON
 from regiond.hosts.model import CONSOLE_TAG, HostState
 from regiond.hosts.search.fields import HOST_FIELDS, HostFacts, matches
-from regiond.long_list import LongList
-from regiond.search_query import parse, resolved
+from regiond.hosts.views.host_condition import HostCondition, judge
+from regiond.requests.long_list import LongList
+from regiond.requests.search_query import parse, resolved
 from regiond.ui.hosts import export_page as host_export
 from regiond.ui.hosts.list_page import HOSTS
 from regiond.ui.lists.csv_lines import cell

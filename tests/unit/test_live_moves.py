@@ -7,9 +7,9 @@ from attrs import evolve
 
 from common.errors import WrongState
 from common.values import DriverType, PowerState
-from regiond.machines.disks.model import check_movable, move_plan
-from regiond.machines.model import MachineView
+from regiond.machines.hardware.disks.model import check_movable, move_plan
 from regiond.machines.values.disks import DiskView
+from regiond.machines.values.model import MachineView
 from tests.unit.machine_samples import MACHINE
 
 DISKS = tuple(

@@ -15,8 +15,8 @@ import structlog
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from common.certificates import make_key
 from common.process.logging import REDACTED, NonFailingStream, configure_logging
+from common.trust.certificates import make_key
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from regiond.api.compression import MIN_BYTES, SLICE_BYTES, accepts_gzip, compre
 from regiond.api.declaration.lists import CHUNK_BYTES, MAX_OBJECTS, list_reply
 from regiond.api.replies import Reply
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.long_list import LongList
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
+from regiond.requests.long_list import LongList
 from tests.unit.api_double import result_of
 from tests.unit.long_source import Source
 from tests.unit.machine_samples import MACHINE

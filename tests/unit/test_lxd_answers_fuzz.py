@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from common.boot import BootDevice
 from common.errors import DriverFailed, InnkeeperError, OutOfCapacity
-from common.guest_spec import DiskSpec, NicSpec
+from common.guests.guest_spec import DiskSpec, NicSpec
 from common.rpc.frames import Done, Unsendable, encode
 from common.serialization import to_dict
 from common.values import DiskSize, GuestRef, GuestSize, NicKind, PowerAction

@@ -12,10 +12,10 @@ import pytest
 from common.errors import Busy, DriverFailed, HostUnreachable, NotTrusted
 from common.values import GuestRef, OwnershipMarker
 from rackd.drivers.lxd.connection.dialect import INCUS
-from rackd.drivers.lxd.guests import console
-from rackd.drivers.lxd.guests.console import open_console
+from rackd.drivers.lxd.guests.consoles import console
+from rackd.drivers.lxd.guests.consoles.console import open_console
+from rackd.drivers.lxd.guests.consoles.screens import Screens
 from rackd.drivers.lxd.guests.instances import Instances
-from rackd.drivers.lxd.guests.screens import Screens
 
 GUEST = GuestRef(name="web", marker=OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2)))
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from common.deployment_spec import CloudInitSeed
 from common.errors import InvalidRequest, Unsupported, WrongState
-from common.guest_spec import NicAddress, NicSpec
+from common.guests.deployment_spec import CloudInitSeed
+from common.guests.guest_spec import NicAddress, NicSpec
 from common.values import NicKind
 from rackd.drivers.lxd.connection.capabilities import Capabilities
 from rackd.drivers.lxd.guests import cloud_init
+from rackd.drivers.lxd.guests.image_files.raw_as_qcow2 import qcow2_head, qcow2_tail
 from rackd.drivers.lxd.guests.instance_config import with_addresses
 from rackd.drivers.lxd.guests.nic_devices import check_leases_free
-from rackd.drivers.lxd.guests.raw_as_qcow2 import qcow2_head, qcow2_tail
-from rackd.drivers.lxd.guests.replacement import EMPTY, RootDisk, replacement_of
+from rackd.drivers.lxd.guests.rebuild.replacement import EMPTY, RootDisk, replacement_of
 from rackd.drivers.lxd.inventory.ownership import (
     COMPLETED_KEY,
     is_incomplete,

@@ -9,11 +9,11 @@ import pytest
 from attrs import evolve
 
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, OutOfCapacity, Unsupported, WrongState
-from common.guest_spec import DiskSpec
+from common.guests.guest_spec import DiskSpec
 from common.values import DiskSize, GrownDisk, GuestRef, PowerAction, PowerState
 from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
 from rackd.drivers.lxd.driver import LxdDriver
-from rackd.drivers.lxd.guests.attached_disks import device_of, source_of, volumes_of
+from rackd.drivers.lxd.guests.disks.attached_disks import device_of, source_of, volumes_of
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory.iso_volumes import iso_volume_name
 from tests.lxd_answers import GIB, AnsweringLxd, answering_lxd, documented

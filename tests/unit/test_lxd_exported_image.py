@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rackd.drivers.lxd.guests.exported_image import disk_bytes
-from rackd.drivers.lxd.guests.raw_as_qcow2 import qcow2_head
+from rackd.drivers.lxd.guests.image_files.exported_image import disk_bytes
+from rackd.drivers.lxd.guests.image_files.raw_as_qcow2 import qcow2_head
 
 MIB = 1024 * 1024
 DISK = b"".join(qcow2_head(3 * MIB))

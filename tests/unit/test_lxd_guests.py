@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from common.guest_spec import NicSpec
+from common.disks.volume_names import volume_name
+from common.guests.guest_spec import NicSpec
 from common.values import Guest, NicKind, OwnershipMarker, PowerState
-from common.volume_names import volume_name
 from rackd.drivers.lxd.connection.capabilities import Capabilities
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.config_values import natural, parse_cores, size_bytes

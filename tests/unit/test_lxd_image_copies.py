@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from common.discovery import ImageCopy
-from common.volume_names import marker_of_artifact
+from common.disks.volume_names import marker_of_artifact
+from common.hosts.discovery import ImageCopy
 from rackd.drivers.lxd.inventory.image_copies import copies_of, iso_copies_of
 from rackd.drivers.lxd.inventory.iso_volumes import COMPLETE, iso_volume_name, sha256_of_name
 from rackd.drivers.lxd.inventory.volume_index import Volume

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import DriverFailed, InvalidRequest, NotFound, OutOfCapacity, Unsupported
-from common.guest_spec import NicAddress, NicSpec
+from common.guests.guest_spec import NicAddress, NicSpec
 from common.values import HugePages, NicKind, NumaNode
 from rackd.drivers.lxd.connection.capabilities import Capabilities
 from rackd.drivers.lxd.guests import instance_config, nic_devices, preflight

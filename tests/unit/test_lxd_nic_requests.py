@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import DriverFailed, InnkeeperError, NotFound, Unsupported, WrongState
-from common.guest_spec import NicAddress, NicSpec
+from common.guests.guest_spec import NicAddress, NicSpec
 from common.values import NicKind, PowerState
 from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
 from rackd.drivers.lxd.driver import LxdDriver

@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from common.discovery import VolumeRef
+from common.disks.volume_names import volume_name
 from common.errors import NotFound, WrongState
+from common.hosts.discovery import VolumeRef
 from common.values import OwnershipMarker
-from common.volume_names import volume_name
 from rackd.drivers.lxd.connection.client import Client, Scope
-from rackd.drivers.lxd.guests.volumes import delete_orphaned
+from rackd.drivers.lxd.guests.disks.volumes import delete_orphaned
 from tests.signatures import in_place_of
 
 MARKER = OwnershipMarker(installation_id=UUID(int=7), machine_id=uuid4())

@@ -6,9 +6,9 @@ import io
 
 from attrs import define
 
-from common.deployment_spec import ImageFormat, ImageRef
-from common.disk_content import DiskPart
-from rackd.drivers.lxd.guests.qcow2_extents import Qcow2Extents
+from common.disks.disk_content import DiskPart
+from common.guests.deployment_spec import ImageFormat, ImageRef
+from rackd.drivers.lxd.guests.disks.qcow2_extents import Qcow2Extents
 from regiond.exports.disk_writer import CLUSTER, ENTRIES, DiskWriter
 
 TABLES = 3

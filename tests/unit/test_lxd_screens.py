@@ -13,8 +13,8 @@ import pytest
 from common.errors import DriverFailed, HostUnreachable
 from common.values import GuestRef, OwnershipMarker
 from rackd.drivers.lxd.connection.dialect import INCUS
+from rackd.drivers.lxd.guests.consoles.screens import Screens
 from rackd.drivers.lxd.guests.instances import Instances
-from rackd.drivers.lxd.guests.screens import Screens
 
 MARKER = OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2))
 

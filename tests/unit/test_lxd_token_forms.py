@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from common.addresses.lxd import parse
-from common.certificates import fingerprint, load_certificate
+from common.trust.certificates import fingerprint, load_certificate
 from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.connection.dialect import LXD

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from common.certificates import fingerprint, load_certificate, make_authority, utc_now
 from common.errors import InvalidRequest
 from common.maas.inventory import Domain, LeftOut, Named, Subnet, Vlan
+from common.trust.certificates import fingerprint, load_certificate, make_authority, utc_now
 from regiond.maas.imports.model import ItemState, Plan
 from regiond.maas.imports.region_state import KnownGuest, KnownMachine, KnownSubnet, KnownUser, host_key
 from regiond.maas.imports.statuses import NAMES, becomes

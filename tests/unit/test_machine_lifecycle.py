@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from common.errors import WrongState
-from regiond.machines.lifecycle import (
+from regiond.machines.values.lifecycle import (
     NEXT,
     MachineEvent,
     fixed_event,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.hidden_text import revealed
 from common.values import ClusterMember
+from common.words.hidden_text import revealed
 from regiond.clusters.member_check import choose_members
 
 NAMES = st.sampled_from([f"m{number}" for number in range(12)])

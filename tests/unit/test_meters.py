@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.capacity import ResourceCapacity
-from regiond.ui.meter import meter_of
+from common.hosts.capacity import ResourceCapacity
+from regiond.ui.views.meter import meter_of
 
 
 def test_a_meter_says_in_words_what_it_draws() -> None:

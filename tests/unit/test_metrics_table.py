@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from development.metrics_table import SECTION, tables
+from development.generated.metrics_table import SECTION, tables
 
 
 def rows() -> list[tuple[str, str, str]]:
@@ -14,7 +14,9 @@ def rows() -> list[tuple[str, str, str]]:
 
 def test_the_metrics_page_holds_the_current_table() -> None:
     page = SECTION.page.read_text(encoding="utf-8")
-    assert page == SECTION.placed_in(page, SECTION.generate()), "run: python -m development.metrics_table --write"
+    assert page == SECTION.placed_in(page, SECTION.generate()), (
+        "run: python -m development.generated.metrics_table --write"
+    )
 
 
 def test_the_table_has_every_kind_of_instrument() -> None:

@@ -6,20 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from development.module_tree import SECTION, NoDocstring, tree
-from development.room_table import SECTION as ROOMS
+from development.generated.module_tree import SECTION, NoDocstring, tree
+from development.generated.room_table import SECTION as ROOMS
 
 MAX_LINE = 140
 
 
 def test_the_architecture_page_holds_the_current_module_tree() -> None:
     page = SECTION.page.read_text(encoding="utf-8")
-    assert page == SECTION.placed_in(page, SECTION.generate()), "run: python -m development.module_tree --write"
+    assert page == SECTION.placed_in(page, SECTION.generate()), (
+        "run: python -m development.generated.module_tree --write"
+    )
 
 
 def test_the_architecture_page_holds_the_rooms_of_the_import_contract() -> None:
     page = ROOMS.page.read_text(encoding="utf-8")
-    assert page == ROOMS.placed_in(page, ROOMS.generate()), "run: python -m development.room_table --write"
+    assert page == ROOMS.placed_in(page, ROOMS.generate()), "run: python -m development.generated.room_table --write"
 
 
 def test_each_line_of_the_tree_fits_a_page() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiond.ui.notes import Note, cleared_cookie, note_cookie, read_note, task_in
+from regiond.ui.rendering.notes import Note, cleared_cookie, note_cookie, read_note, task_in
 
 PATH, KEY = "/MAAS/ui/vms/abc123", b"key"
 NOTE = Note(text="web-1 is locked.", task=7, link=("All tasks", "/MAAS/ui/tasks"))

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from common.hardware import NetworkDevice, NetworkPort
 from common.values import HugePages, NumaNode
-from regiond.api.serializers.capacity import NUMA_NODE_JSON
-from regiond.hosts.numa_model import NumaNodeView, PagesUsage, Usage
-from regiond.hosts.numa_usage import NumaAllocation, numa_usage
+from regiond.api.serializers.vm_hosts.capacity import NUMA_NODE_JSON
+from regiond.hosts.numa.numa_model import NumaNodeView, PagesUsage, Usage
+from regiond.hosts.numa.numa_usage import NumaAllocation, numa_usage
 from regiond.ledger.model import DiscreteResources, read_pages_key
 
 GIB_KIB = 1024**2

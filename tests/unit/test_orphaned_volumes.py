@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
-from common.discovery import Discovery
-from common.discovery import OrphanedVolume as DiscoveredVolume
+from common.disks.volume_names import marker_of_artifact, seed_name, serial_log_name, volume_name
+from common.hosts.discovery import Discovery
+from common.hosts.discovery import OrphanedVolume as DiscoveredVolume
 from common.values import GuestDisk, OwnershipMarker
-from common.volume_names import marker_of_artifact, seed_name, serial_log_name, volume_name
 from regiond.hosts.discovery.diff import compare
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUME_CHANGES as NONE
 from regiond.hosts.discovery.orphaned_volumes import VolumeChanges, VolumeRecord, VolumeSnapshot, volume_changes

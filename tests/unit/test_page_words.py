@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from regiond.ui.field_labels import labels_of
 from regiond.ui.texts import reading_in
+from regiond.ui.words.field_labels import labels_of
 from tests.unit.page_files import files, templates
 
 TEMPLATES = Path(__file__).parents[2] / "regiond/ui/templates"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.phrases import first_of, number_of
+from common.words.phrases import first_of, number_of
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from regiond.placement.checks import Check
-from regiond.ui.placement_view import refusal_of_host, rejections
+from regiond.ui.views.placement_view import refusal_of_host, rejections
 
 
 def rejected(**hosts: tuple[str, str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import BadSettings
 from rackd.settings import RackSettings
-from regiond.settings import RegionSettings
+from regiond.process.settings import RegionSettings
 
 HEADER = Path("/etc/innkeeper/header")
 OF_DAEMONS = [

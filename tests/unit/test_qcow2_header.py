@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.deployment_spec import ImageFormat
+from common.guests.deployment_spec import ImageFormat
 from regiond.images.inspection.content_format import inspect_head
 from regiond.images.inspection.qcow2 import HEAD_BYTES, MAX_VIRTUAL_BYTES, Qcow2Header, parse_header
 from regiond.images.model import BadImage

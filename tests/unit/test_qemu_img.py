@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common.deployment_spec import ImageFormat
 from common.errors import Unsupported
+from common.guests.deployment_spec import ImageFormat
 from regiond.images.inspection.limited_process import ProcessLimits
 from regiond.images.inspection.qemu_img import QemuImg
 from regiond.images.model import BadImage

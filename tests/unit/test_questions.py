@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.ui.forms.question import NO_UNDO, Question, refusal_of
-from regiond.ui.machines.bulk_actions import ACTIONS as BULK_ACTIONS
-from regiond.ui.machines.bulk_actions import split
-from regiond.ui.machines.bulk_question import Running, bulk_question
+from regiond.ui.machines.bulk.bulk_actions import ACTIONS as BULK_ACTIONS
+from regiond.ui.machines.bulk.bulk_actions import split
+from regiond.ui.machines.bulk.bulk_question import Running, bulk_question
 from regiond.ui.machines.details.vm_form import show_or_send
 from regiond.ui.machines.machine_actions import ACTIONS
 from regiond.ui.machines.machine_questions import WORDS, question_of, running_since
@@ -48,7 +48,7 @@ FORMS = {
     ("components/attention.html", ""): "refreshes a host, which reads only",
     ("components/searches.html", "'account', 'filters', 'add'"): "saves a search, which can be removed",
     ("components/searches.html", "'lists', tools.place, 'columns'"): "changes what a list shows its user",
-    ("components/trust.html", ""): "tries again, or is itself the comparison of the fingerprints",
+    ("components/hosts/trust.html", ""): "tries again, or is itself the comparison of the fingerprints",
     ("components/vm_table.html", "'vms', 'bulk'"): ASKS,
     ("components/vm_actions.html", "'vms', vm.system_id, 'act'"): "only what does not ask: start, lock, unlock, fixed",
     ("confirm.html", "url("): "is the question itself; its handler asks again if it is sent without confirmation",
@@ -63,7 +63,7 @@ FORMS = {
     ("hosts/settings.html", "'hosts', host.id, 'settings'"): ASKS,
     ("hosts/settings.html", "'hosts', host.id, 'trust'"): ASKS,
     ("login.html", "'login'"): "begins a session",
-    ("machines/compose.html", "'compose'"): "creates a VM; the preview shows what and where",
+    ("machines/compose/compose.html", "'compose'"): "creates a VM; the preview shows what and where",
     ("machines/deploy.html", ""): "says what is written; the VM has no content yet",
     ("machines/vm_form.html", ""): "is one of VM_FORMS",
     ("settings/maas.html", "'settings', 'maas', server.name, 'check'"): "reads only",
@@ -72,12 +72,12 @@ FORMS = {
     ("settings/maas_import.html", ""): "is the question itself: it shows the plan",
     ("settings/maas_import_new.html", ""): "reads only",
     ("settings/import.html", ""): "makes a VM, which can be deleted",
-    ("machines/disks.html", "'vms', vm.system_id, 'storage', disk.id, 'boot'"): "can be changed back",
-    ("machines/disks.html", "'vms', vm.system_id, 'storage', disk.id, 'adopt'"): "changes nothing on the host",
-    ("machines/network.html", "'vms', vm.system_id, 'network'"): "changes the default route that a deployment writes",
-    ("machines/nic.html", "'vms', vm.system_id, 'network', nic.id"): "changes what a deployment writes",
-    ("machines/nic.html", "'vms', vm.system_id, 'network', nic.id, 'unlink'"): "changes what a deployment writes",
-    ("machines/notes_form.html", "'vms', vm.system_id, 'notes'"): "changes what can be changed back",
+    ("machines/disks/disks.html", "'vms', vm.system_id, 'storage', disk.id, 'boot'"): "can be changed back",
+    ("machines/disks/disks.html", "'vms', vm.system_id, 'storage', disk.id, 'adopt'"): "changes nothing on the host",
+    ("machines/nics/network.html", "'vms', vm.system_id, 'network'"): "changes the default route that a deployment writes",
+    ("machines/nics/nic.html", "'vms', vm.system_id, 'network', nic.id"): "changes what a deployment writes",
+    ("machines/nics/nic.html", "'vms', vm.system_id, 'network', nic.id, 'unlink'"): "changes what a deployment writes",
+    ("machines/notes/notes_form.html", "'vms', vm.system_id, 'notes'"): "changes what can be changed back",
     ("machines/owner_data.html", ""): "changes texts in a form that shows the old ones",
     ("networks/subnet.html", "'networks', 'subnets', subnet.id"): "reserves an address, which can be released",
     ("networks/device_data.html", ""): "changes texts in a form that shows the old ones",

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from common.certificates import Role, Subject, check_issued_by, load_certificate, subject_of, utc_now
 from common.errors import BadSettings
 from common.process.private_files import write_private
+from common.trust.certificates import Role, Subject, check_issued_by, load_certificate, subject_of, utc_now
 from regiond.racks.enrolment.authority import Authority
 
 

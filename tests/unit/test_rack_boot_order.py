@@ -10,7 +10,7 @@ from attrs import evolve
 from structlog.testing import capture_logs
 
 from common.boot import BootDevice, BootOnce, begins_with, completed, known_devices, order_text, parsed
-from common.rpc.host_commands import Fence, PowerCall, PowerReply
+from common.rpc.commands.host_commands import Fence, PowerCall, PowerReply
 from common.values import DriverType, HostAccess, PowerAction, PowerState
 from rackd.commands import switched
 from tests.unit.simulated_hosts import INSTALLATION, OpenHost, simulated_hosts, spec

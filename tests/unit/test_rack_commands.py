@@ -10,7 +10,6 @@ import pytest
 from attrs import evolve
 from structlog.testing import capture_logs
 
-from common.discovery import VolumeRef
 from common.errors import (
     DeadlineExceeded,
     InnkeeperError,
@@ -20,7 +19,8 @@ from common.errors import (
     StaleAttempt,
     Unsupported,
 )
-from common.rpc.host_commands import (
+from common.hosts.discovery import VolumeRef
+from common.rpc.commands.host_commands import (
     HOST_ADOPT,
     HOST_COMPOSE,
     HOST_DECOMPOSE,

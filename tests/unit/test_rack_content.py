@@ -10,7 +10,7 @@ import pytest
 from attrs import define, field
 
 from common.errors import NotFound
-from common.rpc.region_commands import ContentPart, ContentRead
+from common.rpc.commands.region_commands import ContentPart, ContentRead
 from regiond.racks.rack_content import RackContent
 from tests.waiting import turns
 

@@ -9,9 +9,10 @@ import pytest
 from attrs import evolve
 from structlog.testing import capture_logs
 
+from common.disks.volume_names import volume_name
 from common.errors import HostUnreachable, StaleAttempt
-from common.guest_spec import DiskSpec, GuestSpec
-from common.rpc.hardware_commands import (
+from common.guests.guest_spec import DiskSpec, GuestSpec
+from common.rpc.commands.hardware_commands import (
     HOST_ATTACH_DISK,
     HOST_DETACH_DISK,
     HOST_GROW_DISK,
@@ -19,7 +20,7 @@ from common.rpc.hardware_commands import (
     DetachDiskCall,
     GrowDiskCall,
 )
-from common.rpc.host_commands import HOST_COMPOSE, HOST_POWER, ComposeCall, PowerCall, PowerReply
+from common.rpc.commands.host_commands import HOST_COMPOSE, HOST_POWER, ComposeCall, PowerCall, PowerReply
 from common.units import BYTES_PER_GB
 from common.values import (
     DiskSize,
@@ -31,7 +32,6 @@ from common.values import (
     PowerAction,
     PowerState,
 )
-from common.volume_names import volume_name
 from rackd.commands import switched
 from rackd.drivers.contract import Driver
 from rackd.drivers.disk_sizes import named_sizes

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common.certificates import make_authority, utc_now
 from common.errors import BadSettings
+from common.trust.certificates import make_authority, utc_now
 from rackd.identity import Identity, load, save
 
 

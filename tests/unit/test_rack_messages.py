@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from common.rpc.host_commands import HostCall, TrustCall
+from common.rpc.commands.host_commands import HostCall, TrustCall
 from common.values import DriverType, HostAccess
 from regiond.racks.calls.access_guard import sent_credentials, without_secrets
 from regiond.racks.unreachable import ZoneCoverage, unreachable_message

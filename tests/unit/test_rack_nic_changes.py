@@ -8,9 +8,9 @@ import pytest
 from attrs import evolve
 
 from common.errors import NotFound, StaleAttempt
-from common.guest_spec import GuestSpec, NicSpec
-from common.rpc.hardware_commands import HOST_ATTACH_NIC, HOST_DETACH_NIC, AttachNicCall, DetachNicCall
-from common.rpc.host_commands import HOST_COMPOSE, HOST_POWER, ComposeCall, PowerCall, PowerReply
+from common.guests.guest_spec import GuestSpec, NicSpec
+from common.rpc.commands.hardware_commands import HOST_ATTACH_NIC, HOST_DETACH_NIC, AttachNicCall, DetachNicCall
+from common.rpc.commands.host_commands import HOST_COMPOSE, HOST_POWER, ComposeCall, PowerCall, PowerReply
 from common.values import NicKind, PowerAction, PowerState
 from rackd.drivers.contract import Driver
 from rackd.drivers.simulated.driver import SimulatedDriverFactory

@@ -11,12 +11,8 @@ from common.errors import (
     DeadlineExceeded,
     InnkeeperError,
 )
-from common.rpc.host_commands import (
-    HOST_DISCONNECT,
-    HOST_WATCH,
-    DisconnectCall,
-)
-from common.rpc.host_method import CallClass
+from common.rpc.commands.host_commands import HOST_DISCONNECT, HOST_WATCH, DisconnectCall
+from common.rpc.commands.host_method import CallClass
 from common.rpc.link import Link
 from common.values import GuestEvent
 from tests.deployment.simulated_host import SimulatedHost

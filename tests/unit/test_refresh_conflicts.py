@@ -8,8 +8,8 @@ from typing import Any, NoReturn, cast
 
 import pytest
 
-from common.discovery import Discovery
 from common.errors import Busy
+from common.hosts.discovery import Discovery
 from common.values import HostFacts
 from regiond.db.pool import Database
 from regiond.hosts.discovery.model import DiscoveryRun

@@ -8,7 +8,7 @@ import pytest
 
 from common.addresses.report_url import ReportAddress, ReportPage
 from common.errors import InvalidRequest
-from rackd.report_request import MAX_BODY_BYTES, MAX_FIELDS, Refusal, read_form, wanted_page
+from rackd.reports.report_request import MAX_BODY_BYTES, MAX_FIELDS, Refusal, read_form, wanted_page
 
 SECRET = "s" * 43
 TARGET = f"/MAAS/report/7/{SECRET}".encode()

@@ -9,7 +9,7 @@ import pytest
 
 from regiond.api.pipeline.dispatch import Api
 from regiond.api.pipeline.request import ApiRequest
-from regiond.request_limits import BURST_S, RequestLimits, RequestRates
+from regiond.requests.request_limits import BURST_S, RequestLimits, RequestRates
 from tests.unit.api_double import NOW_S, ApiDouble, resource_at, result_of
 from tests.unit.api_samples import ADMIN
 

@@ -8,8 +8,15 @@ from hypothesis import strategies as st
 
 from common.addresses.ip_networks import IpNetworks
 from common.errors import TooManyAttempts
-from regiond.caller import Caller
-from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, MAX_KEYS, RequestLimits, RequestRates, TokenBuckets
+from regiond.requests.caller import Caller
+from regiond.requests.request_limits import (
+    BURST_S,
+    LONG_BODY_BYTES_PER_S,
+    MAX_KEYS,
+    RequestLimits,
+    RequestRates,
+    TokenBuckets,
+)
 
 ANN = Caller(account_id=1, username="ann", is_admin=False)
 BOB = Caller(account_id=2, username="bob", is_admin=False)

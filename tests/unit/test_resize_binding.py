@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from common.errors import InvalidRequest, OutOfCapacity
 from common.values import GuestSize
 from regiond.ledger.model import DiscreteResources
-from regiond.machines.resize.binding import BoundMachine, guest_placement, new_binding, newly_taken, without
+from regiond.machines.hardware.resize.binding import BoundMachine, guest_placement, new_binding, newly_taken, without
 from regiond.machines.values.resize import SizeRequest
 from regiond.placement.candidate import Candidate, CandidateHugePages, CandidateNode
 

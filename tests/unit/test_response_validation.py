@@ -9,9 +9,9 @@ import pytest
 from attrs import evolve
 
 from common.addresses.host_identity import MAX_CHARACTERS, identity_fingerprint
-from common.certificates import fingerprint, load_certificate, make_authority, make_key, utc_now
-from common.guest_spec import GuestSpec
-from common.rpc.host_commands import ComposeCall, Fence, FoundGuest, GuestCall, HostCall, MarkerCall, Reached
+from common.guests.guest_spec import GuestSpec
+from common.rpc.commands.host_commands import ComposeCall, Fence, FoundGuest, GuestCall, HostCall, MarkerCall, Reached
+from common.trust.certificates import fingerprint, load_certificate, make_authority, make_key, utc_now
 from common.values import DriverType, Guest, HostAccess, OwnershipMarker, PeerIdentity, PowerState
 from regiond.racks.calls.response_validation import response_problem
 

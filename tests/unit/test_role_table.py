@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from development.role_table import OWNERSHIP, SECTION, ownership_table, tables
+from development.generated.role_table import OWNERSHIP, SECTION, ownership_table, tables
 
 
 def test_the_roles_page_holds_the_current_table() -> None:
     page = SECTION.page.read_text(encoding="utf-8")
     for section in (SECTION, OWNERSHIP):
-        assert page == section.placed_in(page, section.generate()), "run: python -m development.role_table --write"
+        assert page == section.placed_in(page, section.generate()), (
+            "run: python -m development.generated.role_table --write"
+        )
 
 
 def test_the_table_says_whose_a_machine_is() -> None:

@@ -9,8 +9,8 @@ from attrs import frozen
 
 from common.errors import NotFound
 from regiond.db.pool import of_row
-from regiond.identifiers import findable, is_name, storable
-from regiond.validation_messages import existing
+from regiond.requests.identifiers import findable, is_name, storable
+from regiond.requests.validation_messages import existing
 
 
 @frozen(kw_only=True)

@@ -8,9 +8,9 @@ import msgpack
 import pytest
 from structlog.contextvars import bound_contextvars, clear_contextvars
 
-from common.certificates import Role
 from common.rpc.call_context import accepted_context, current_context
 from common.rpc.frames import Call, encode
+from common.trust.certificates import Role
 
 
 def test_a_call_carries_the_bound_ids_and_a_new_one() -> None:

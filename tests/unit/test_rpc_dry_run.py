@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from common.errors import InvalidRequest
-from common.rpc import client_commands
-from common.rpc.command import Command
+from common.rpc.commands import client_commands
+from common.rpc.commands.command import Command
 from common.serialization import to_dict
 from common.values import PowerAction
 

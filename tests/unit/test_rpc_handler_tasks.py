@@ -10,13 +10,13 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from common.certificates import Role
-from common.rpc.command import Command
+from common.rpc.commands.command import Command
 from common.rpc.frames import Call, Hello, encode
 from common.rpc.handler_tasks import HandlerTasks
 from common.rpc.peers import Peer
 from common.rpc.session import Limits, Session
 from common.rpc.session_events import HandlerRequested
+from common.trust.certificates import Role
 
 
 @frozen

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.certificates import Role
 from common.errors import (
     Busy,
     DatabaseUnavailable,
@@ -25,10 +24,11 @@ from common.errors import (
     Unsupported,
     WrongState,
 )
-from common.hidden_text import MARKS, masked, revealed
-from common.rpc.host_commands import HOST_REACH
+from common.rpc.commands.host_commands import HOST_REACH
 from common.rpc.peers import Peer
 from common.rpc.response_checks import DEEPEST, MOST_CHARS, MOST_ITEMS, bounded, checked_error
+from common.trust.certificates import Role
+from common.words.hidden_text import MARKS, masked, revealed
 
 RACK = Peer(role=Role.RACK, name="east")
 REGION = Peer(role=Role.REGION, name="region")

@@ -7,9 +7,9 @@ import struct
 import pytest
 
 from common.errors import Busy
-from regiond.machines.console.activity import SpiceActivity, VncActivity
-from regiond.machines.console.limits import ConsoleLimits, OpenConsoles
-from regiond.machines.console.screens import MAX_CONNECTIONS, OpenScreens
+from regiond.machines.running.console.activity import SpiceActivity, VncActivity
+from regiond.machines.running.console.limits import ConsoleLimits, OpenConsoles
+from regiond.machines.running.console.screens import MAX_CONNECTIONS, OpenScreens
 from tests.vnc_client import INPUTS, MAIN, VERSION, encodings, key, placed_key, pointer, spice_link
 
 HANDSHAKE = VERSION + b"\x01\x01"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from regiond.hosts.search.fields import HOST_FIELDS
-from regiond.machines.search.fields import MACHINE_FIELDS
-from regiond.search_query import parse
+from regiond.machines.searches.search.fields import MACHINE_FIELDS
+from regiond.requests.search_query import parse
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "search.md"
 

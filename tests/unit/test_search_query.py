@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from regiond.machines.search.fields import MACHINE_FIELDS
-from regiond.search_numbers import ALL, COUNT, HIGHEST, MEMORY_MIB, Ranges, is_in, parse_number, ranges_of
-from regiond.search_query import (
+from regiond.machines.searches.search.fields import MACHINE_FIELDS
+from regiond.requests.search_numbers import ALL, COUNT, HIGHEST, MEMORY_MIB, Ranges, is_in, parse_number, ranges_of
+from regiond.requests.search_query import (
     MAX_LENGTH,
     MAX_TERMS,
     MAX_WORDS,

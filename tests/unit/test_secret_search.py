@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from common.certificates import make_key
+from common.trust.certificates import make_key
 from regiond.credentials.certificates import make_ssh_key_pair
 from tests.lab.secret_search import SecretSearch
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.errors import DriverFailed, NotTrusted, PeerChanged
 from common.values import DriverType, HostFacts
-from regiond.hosts.server_identity import Contact, became_member, identity_of, is_common_uuid
+from regiond.hosts.address.server_identity import Contact, became_member, identity_of, is_common_uuid
 
 FACTS = HostFacts(server_identity="one", hypervisor_version="1", architecture="amd64", cores=1, memory_mib=1024)
 LXD = Contact(host_id=3, driver=DriverType.LXD, address="https://h:8443", pinned_fingerprint="aa")

@@ -15,7 +15,7 @@ from common.process.settings import load, reloadable, setting
 from common.process.settings_reload import SettingsReload
 from common.process.systemd_notify import ServiceManager
 from rackd.settings import RackSettings
-from regiond.settings import RegionSettings
+from regiond.process.settings import RegionSettings
 
 
 @frozen(kw_only=True)

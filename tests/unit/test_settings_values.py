@@ -6,18 +6,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from common.capacity import Capacity, ResourceCapacity
 from common.errors import InvalidRequest, NameTaken
+from common.hosts.capacity import Capacity, ResourceCapacity
 from regiond.audit.model import AuditResult
 from regiond.groups.model import Zone
 from regiond.ledger.model import GroupCapacity
 from regiond.quotas.model import Holdings, Limits, Quota
-from regiond.ui.browser_names import browser_name
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.settings.audit_pages import read_filters
 from regiond.ui.settings.group_pages import group_rows
 from regiond.ui.settings.quota_pages import uses
 from regiond.ui.web_request import WebRequest
+from regiond.ui.words.browser_names import browser_name
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
 EDGE = "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130 Safari/537.36 Edg/130.0"

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import NotFound, OutOfCapacity
-from common.guest_spec import NicAddress, NicSpec
+from common.guests.guest_spec import NicAddress, NicSpec
 from common.values import GuestNic, HostNetwork, NicKind
 from rackd.drivers.simulated import guest_resources
 from rackd.drivers.simulated.store import Store

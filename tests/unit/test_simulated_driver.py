@@ -19,7 +19,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import HostUnreachable, InnkeeperError, OutOfCapacity
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.units import BYTES_PER_GB
 from common.values import GuestChange, GuestEvent, HugePages, NicKind, PowerAction, PowerState
 from rackd.drivers.contract import Driver

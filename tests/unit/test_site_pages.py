@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from common.process.settings import documented
-from development.generated_section import CHECKOUT
+from development.generated.generated_section import CHECKOUT
 from development.site import api_reference, command_reference
 from development.site.manual import manual
 from development.site.markdown import anchor
@@ -26,7 +26,7 @@ from rackd.settings import RackSettings
 from regiond.api.description.describe import describe
 from regiond.api.description.openapi import openapi
 from regiond.api.resources.registry import DESCRIBED, DOCUMENTED
-from regiond.settings import RegionSettings
+from regiond.process.settings import RegionSettings
 
 _LINK = re.compile(r"\]\(([^)#]*)#?([^)]*)\)")
 

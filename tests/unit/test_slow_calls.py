@@ -12,12 +12,12 @@ from uuid import uuid4
 import pytest
 from attrs import define, field
 
-from common.certificates import Role
 from common.errors import DeadlineExceeded, HostHung, InnkeeperError, LinkLost, NotTrusted
-from common.rpc.command import Command
-from common.rpc.host_commands import HostCall, Reached
+from common.rpc.commands.command import Command
+from common.rpc.commands.host_commands import HostCall, Reached
 from common.rpc.link import Link
 from common.rpc.peers import Peer
+from common.trust.certificates import Role
 from common.values import DriverType, HostAccess
 from regiond.racks.calls.slow_calls import SlowCalls
 from tests.signatures import in_place_of

@@ -13,7 +13,7 @@ from structlog.contextvars import get_contextvars
 from common.errors import HostUnreachable
 from common.tracing.spans import NO_TRACES, Kind, active, below_current, current, current_traceparent, of_batch
 from common.tracing.traceparent import Traceparent
-from regiond.batcher import Batcher
+from regiond.process.batcher import Batcher
 from tests.unit.otlp_receiver import OtlpReceiver, attributes, otlp_receiver
 
 SAMPLED = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"

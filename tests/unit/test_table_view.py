@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from regiond.ui.table_view import in_memory
+from regiond.ui.views.table_view import in_memory
 from regiond.ui.web_request import WebRequest
 
 COLUMNS = {"name": lambda row: row[0], "size": lambda row: row[1]}

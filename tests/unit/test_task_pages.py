@@ -11,18 +11,18 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.deployment_spec import ImageFormat, ImageRef
-from common.operation_kinds import KIND_WORDS, OperationKind
+from common.guests.deployment_spec import ImageFormat, ImageRef
 from common.serialization import to_dict
 from common.values import GuestRef, OwnershipMarker
-from regiond.caller import Caller, PoolRole
-from regiond.machines.model import MachineView
+from common.words.operation_kinds import KIND_WORDS, OperationKind
 from regiond.machines.values.bulk import BulkAction
 from regiond.machines.values.clones import Copied
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.states import MachineState
 from regiond.operations.model import Child, LogLine, Operation, OperationState
+from regiond.requests.caller import Caller, PoolRole
 from regiond.ui.lists.task_filters import read_filters
-from regiond.ui.machines.bulk_actions import ACTIONS
+from regiond.ui.machines.bulk.bulk_actions import ACTIONS
 from regiond.ui.pages import PAGES
 from regiond.ui.tasks.retry import Retry, offered_retry, retry_of
 from regiond.ui.tasks.task_log import facts_of, shown_log

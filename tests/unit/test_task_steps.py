@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.values import PowerAction
-from development.generated_section import CHECKOUT
+from development.generated.generated_section import CHECKOUT
 from regiond.operations.model import WAIT_FOR_COMMAND, WAIT_FOR_EARLIER, LogLine, OperationState
-from regiond.ui.run_steps import StepState, run_steps
-from regiond.ui.step_words import STEP_WORDS, step_words
 from regiond.ui.texts import reading_in
+from regiond.ui.views.run_steps import StepState, run_steps
+from regiond.ui.words.step_words import STEP_WORDS, step_words
 from tests.unit.pseudo_language import Pseudo
 
 BEGAN = datetime(2026, 11, 21, tzinfo=UTC)

@@ -14,13 +14,13 @@ import jinja2
 import pytest
 from jinja2 import nodes
 
-from development.generated_section import CHECKOUT
-from development.text_catalogue import CATALOGUE, catalogue, messages_of, with_plurals
-from regiond.ui.notes import cleared_cookie
-from regiond.ui.renderer import Renderer
+from development.generated.generated_section import CHECKOUT
+from development.generated.text_catalogue import CATALOGUE, catalogue, messages_of, with_plurals
+from regiond.ui.rendering.notes import cleared_cookie
+from regiond.ui.rendering.renderer import Renderer
+from regiond.ui.rendering.static_files import StaticFiles
 from regiond.ui.serving.kept_form import KeptForm
 from regiond.ui.serving.session_cookie import set_cookie
-from regiond.ui.static_files import StaticFiles
 from regiond.ui.texts import constant, counted, reading_in, text
 from tests.unit.page_files import templates
 from tests.unit.text_search import Texts
@@ -59,7 +59,7 @@ def present() -> str:
 
 
 def test_the_catalogue_has_the_texts_of_the_present_pages() -> None:
-    assert present() == catalogue(), "run python -m development.text_catalogue --write"
+    assert present() == catalogue(), "run python -m development.generated.text_catalogue --write"
 
 
 def test_the_catalogue_has_each_message_once() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from development.generated_section import CHECKOUT
+from development.generated.generated_section import CHECKOUT
 from tests.unit import page_files
 from tests.unit.text_search import (
     translated_at_import,

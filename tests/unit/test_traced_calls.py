@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from common.certificates import Role
 from common.errors import HostUnreachable
 from common.rpc.call_observer import UNOBSERVED, CallObserver
-from common.rpc.command import Command
+from common.rpc.commands.command import Command
 from common.rpc.handlers import Handlers, Side
 from common.rpc.link import Link
 from common.rpc.peers import Peer
 from common.rpc.traced_calls import TracedCalls
 from common.tracing.spans import Kind, Tracer, active, below_current, current
+from common.trust.certificates import Role
 from tests.link_pair import link_pair
 from tests.unit.otlp_receiver import OtlpReceiver, attributes, otlp_receiver
 

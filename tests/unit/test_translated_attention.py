@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import pytest
 from attrs import evolve
 
-from common.operation_kinds import OperationKind
-from common.operation_words import purpose
-from development.generated_section import CHECKOUT
-from development.text_catalogue import BELOW
+from common.words.operation_kinds import OperationKind
+from common.words.operation_words import purpose
+from development.generated.generated_section import CHECKOUT
+from development.generated.text_catalogue import BELOW
 from regiond.attention.model import AttentionItem, AttentionKind, ObjectType
 from regiond.attention.wording import item_of
 from regiond.hosts.error_details import ErrorDetails, Secret, TrustProblem

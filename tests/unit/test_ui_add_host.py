@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from common.discovery import Problem
+from common.hosts.discovery import Problem
 from regiond.hosts.model import HostState
 from regiond.ui.hosts.add_form import AddForm, next_step, read_add_form
 from regiond.ui.hosts.host_check import host_check

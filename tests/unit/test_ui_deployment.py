@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from common.deployment_spec import ImageFormat
+from common.guests.deployment_spec import ImageFormat
 from common.values import DriverType, PowerState
-from regiond.caller import Caller, PoolRole
 from regiond.images.model import Image, ImageState
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.states import MachineState
+from regiond.requests.caller import Caller, PoolRole
 from regiond.ui.machines.deploy_form import (
     encoded_user_data,
     image_choices,

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
-from common.capacity import Capacity, ResourceCapacity
 from common.errors import InvalidRequest
+from common.hosts.capacity import Capacity, ResourceCapacity
 from common.values import DriverType
 from regiond.hosts.error_details import ErrorDetails, TrustProblem
 from regiond.hosts.model import HostState, HostView

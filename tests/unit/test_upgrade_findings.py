@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from regiond.upgrades.model import (
+from regiond.commands.upgrades.model import (
     Facts,
     Level,
     MissingFile,

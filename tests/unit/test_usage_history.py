@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 from attrs import evolve
 
-from common.usage import SAMPLES, GuestUsage
+from common.hosts.usage import SAMPLES, GuestUsage
 from rackd.drivers.usage_counters import GuestCounters, HostCounters
 from rackd.usage import history
 from rackd.usage.history import Histories, HostHistory, Reading

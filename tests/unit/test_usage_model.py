@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from common.usage import GuestUsage, HostUsage, Usage
+from common.hosts.usage import GuestUsage, HostUsage, Usage
 from regiond.machines.values.search import MachineColumn
 from regiond.usage.model import amount_of, filled_url, host_view, machine_view, percent, plausible, plausible_history
 from tests.unit.answers.usage import AT, HISTORY, USED

@@ -8,7 +8,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.usage import Usage, UsageHistory
+from common.hosts.usage import Usage, UsageHistory
 from regiond.ui.usage.sparkline import HEIGHT, WIDTH, sparkline
 from regiond.ui.usage.usage_card import usage_card
 from regiond.usage.model import UsageView

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.usage import Usage
+from common.hosts.usage import Usage
 from rackd.drivers.usage_counters import GuestCounters, HostCounters
 from rackd.usage.rates import guest_usage, host_usage, rate
 

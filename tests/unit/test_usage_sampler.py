@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from common.rpc.host_method import CallClass
-from common.rpc.usage_commands import UsageCall, UsageHistoryCall
+from common.rpc.commands.host_method import CallClass
+from common.rpc.commands.usage_commands import UsageCall, UsageHistoryCall
 from common.values import HostAccess
 from rackd.usage.commands import GUESTS_PER_PART, UsageCommands
 from rackd.usage.history import Histories

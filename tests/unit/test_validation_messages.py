@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from regiond.validation_messages import no_object, no_objects
+from regiond.requests.validation_messages import no_object, no_objects
 
 HOSTS = [f"hv-{number:05}.rack{number % 40}.example.com" for number in range(10_000)]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.disks.volume_names import index_of_volume, marker_of_volume, seed_name, short_volume_name, volume_name
 from common.values import OwnershipMarker
-from common.volume_names import index_of_volume, marker_of_volume, seed_name, short_volume_name, volume_name
 
 MARKER = OwnershipMarker(
     installation_id=UUID("00000000-0000-4000-8000-00000000000a"),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from attrs import evolve
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.operations.model import (
     WAIT_FOR_COMMAND,
     WAIT_FOR_EARLIER,

@@ -9,7 +9,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiond.machines.wanted_power.model import (
+from regiond.machines.power.wanted_power.model import (
     MOST_AT_ONCE,
     STAYS_OFF,
     Progress,

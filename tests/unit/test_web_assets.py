@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from regiond.ui.static_files import StaticFiles
+from regiond.ui.rendering.static_files import StaticFiles
 from tests.unit.page_files import templates
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regiond.ui import formats
-from regiond.ui.api_field_words import api_field_words
 from regiond.ui.texts import reading_in
+from regiond.ui.views import formats
+from regiond.ui.words.api_field_words import api_field_words
 from tests.unit.pseudo_language import Pseudo
 
 NOW = datetime(2026, 11, 21, 14, 32, 8, tzinfo=UTC)

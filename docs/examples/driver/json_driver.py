@@ -10,9 +10,9 @@ from uuid import uuid4
 
 from attrs import evolve
 
-from common.discovery import Discovery, VolumeRef
 from common.errors import HostUnreachable, NameTaken, NotFound, OutOfCapacity
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
+from common.hosts.discovery import Discovery, VolumeRef
 from common.serialization import from_dict, to_dict
 from common.values import (
     Guest,

@@ -10,13 +10,13 @@ from uuid import UUID
 import structlog
 
 from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
-from common.deployment_spec import CloudInitSeed, ImageRef
-from common.discovery import Discovery, VolumeRef
-from common.disk_content import CopiedDisk, DiskPart, ReadPart
+from common.disks.disk_content import CopiedDisk, DiskPart, ReadPart
 from common.errors import DriverFailed, NotFound, Unsupported
-from common.guest_content import GuestContent
-from common.guest_placement import GuestPlacement
-from common.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.guests.deployment_spec import CloudInitSeed, ImageRef
+from common.guests.guest_content import GuestContent
+from common.guests.guest_placement import GuestPlacement
+from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.hosts.discovery import Discovery, VolumeRef
 from common.values import (
     Autostart,
     DiskSize,
@@ -39,18 +39,12 @@ from rackd.drivers.libvirt.connection.own_connection import OwnConnections
 from rackd.drivers.libvirt.connection.session import Session
 from rackd.drivers.libvirt.deployment import deployer, images, iso_drives
 from rackd.drivers.libvirt.guests import (
-    boot_disk,
     boot_order,
     console,
     deletion,
-    disk_changes,
-    disk_content,
-    disk_growth,
-    disk_moves,
     lookup,
     nic_changes,
     nic_replacement,
-    orphaned_volumes,
     ownership,
     power,
     resizing,
@@ -59,7 +53,15 @@ from rackd.drivers.libvirt.guests import (
 )
 from rackd.drivers.libvirt.guests.cloning import CopiedContent
 from rackd.drivers.libvirt.guests.compose import compose
-from rackd.drivers.libvirt.guests.pools import guest_pool
+from rackd.drivers.libvirt.guests.disks import (
+    boot_disk,
+    disk_changes,
+    disk_content,
+    disk_growth,
+    disk_moves,
+    orphaned_volumes,
+)
+from rackd.drivers.libvirt.guests.disks.pools import guest_pool
 from rackd.drivers.libvirt.host_discovery import HostDiscovery
 from rackd.drivers.libvirt.inventory import facts, guests, usage
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS

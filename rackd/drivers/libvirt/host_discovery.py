@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from common.discovery import Discovery
+from common.hosts.discovery import Discovery
 from common.values import (
     Guest,
     GuestRef,
@@ -15,10 +15,8 @@ from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.definitions.domain_config import has_connected_agent
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits, traits_of
-from rackd.drivers.libvirt.guests import (
-    lookup,
-    orphaned_volumes,
-)
+from rackd.drivers.libvirt.guests import lookup
+from rackd.drivers.libvirt.guests.disks import orphaned_volumes
 from rackd.drivers.libvirt.guests.removal_facts import RemovalInventory, Storage
 from rackd.drivers.libvirt.inventory import facts, guests, image_copies
 from rackd.drivers.libvirt.inventory.domain_cache import DomainCache, DomainConfigs

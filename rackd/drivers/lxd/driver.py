@@ -9,12 +9,12 @@ import structlog
 from attrs import evolve
 
 from common.boot import BootDevice, BootOnce, BootOrder, BootOrders, IsoState, StartOrder
-from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
-from common.discovery import Discovery, VolumeRef
-from common.disk_content import CopiedDisk, ReadPart
-from common.guest_content import GuestContent
-from common.guest_placement import GuestPlacement
-from common.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.disks.disk_content import CopiedDisk, ReadPart
+from common.guests.deployment_spec import CloudInitSeed, HostImage, ImageRef
+from common.guests.guest_content import GuestContent
+from common.guests.guest_placement import GuestPlacement
+from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.hosts.discovery import Discovery, VolumeRef
 from common.values import (
     Autostart,
     DiskSize,
@@ -37,34 +37,19 @@ from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.connection.console_stream import LxdConsole
 from rackd.drivers.lxd.connection.events import Watch
 from rackd.drivers.lxd.connection.metrics import MetricsReader
-from rackd.drivers.lxd.guests import (
-    boot_disk,
-    boot_order,
-    compose,
-    console,
-    deletion,
-    deployer,
-    disk_changes,
-    disk_growth,
-    disk_imports,
-    disk_moves,
-    images,
-    iso_drives,
-    iso_images,
-    nic_changes,
-    own_images,
-    ownership,
-    replacement,
-    resizing,
-    starts,
-)
-from rackd.drivers.lxd.guests.disk_backups import DiskBackups
+from rackd.drivers.lxd.guests import boot_order, compose, deletion, deployer, nic_changes, ownership, resizing, starts
+from rackd.drivers.lxd.guests.consoles import console
+from rackd.drivers.lxd.guests.consoles.screens import Screens
+from rackd.drivers.lxd.guests.disks import boot_disk, disk_changes, disk_growth, disk_imports, disk_moves
+from rackd.drivers.lxd.guests.disks.disk_backups import DiskBackups
+from rackd.drivers.lxd.guests.disks.volumes import delete_orphaned
 from rackd.drivers.lxd.guests.host_project import HostProject
+from rackd.drivers.lxd.guests.image_files import images, own_images
 from rackd.drivers.lxd.guests.instance_config import autostart_config, start_order_config
 from rackd.drivers.lxd.guests.instances import Instances
+from rackd.drivers.lxd.guests.iso import iso_drives, iso_images
 from rackd.drivers.lxd.guests.power import PowerControl
-from rackd.drivers.lxd.guests.screens import Screens
-from rackd.drivers.lxd.guests.volumes import delete_orphaned
+from rackd.drivers.lxd.guests.rebuild import replacement
 from rackd.drivers.lxd.inventory import facts, reader, usage
 from rackd.drivers.lxd.inventory.addresses import read_addresses_of, read_snapshots_of
 from rackd.drivers.lxd.inventory.ownership import Json, config_of

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import serialization
 
 from common.addresses.host_identity import check_pin
 from common.addresses.lxd import parse
-from common.certificates import fingerprint
 from common.errors import NotTrusted
+from common.trust.certificates import fingerprint
 from common.values import HostAccess, PeerIdentity
 from rackd.drivers.contract import DriverSetup
 from rackd.drivers.lxd.connection import tls

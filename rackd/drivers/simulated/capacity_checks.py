@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from common.addresses.simulated import SimulatedAddress
 from common.errors import DriverFailed, NotFound, OutOfCapacity, WrongState
-from common.guest_placement import Placed
-from common.guest_spec import GuestSpec, NicSpec
-from common.phrases import number_of
+from common.guests.guest_placement import Placed
+from common.guests.guest_spec import GuestSpec, NicSpec
 from common.values import Guest, NicKind
+from common.words.phrases import number_of
 from rackd.drivers.simulated.facts import host_networks, pool_names, pool_total_bytes, unavailable_pools
 from rackd.drivers.simulated.guest_resources import PageHolder
 

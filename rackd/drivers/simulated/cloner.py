@@ -8,8 +8,8 @@ from attrs import evolve, frozen
 
 from common.addresses.simulated import SimulatedAddress
 from common.errors import Busy
-from common.guest_content import GuestContent
-from common.guest_spec import GuestSpec
+from common.guests.guest_content import GuestContent
+from common.guests.guest_spec import GuestSpec
 from common.values import Guest, GuestEvent
 from rackd.drivers.disk_moves import check_off
 from rackd.drivers.driver_errors import disk_not_found

@@ -9,7 +9,7 @@ import structlog
 
 from common.addresses.simulated import SimulatedAddress
 from common.errors import InnkeeperError, NameTaken
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.values import Guest
 from rackd.drivers.simulated import guest_resources, guests
 from rackd.drivers.simulated.capacity_checks import (

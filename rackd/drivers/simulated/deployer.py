@@ -7,9 +7,9 @@ import sqlite3
 from attrs import evolve
 
 from common.addresses.simulated import SimulatedAddress
-from common.deployment_spec import CloudInitSeed, ImageRef
 from common.errors import ImageMissing, WrongState
-from common.guest_spec import GuestSpec
+from common.guests.deployment_spec import CloudInitSeed, ImageRef
+from common.guests.guest_spec import GuestSpec
 from common.values import Guest, PowerState
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import required_guest

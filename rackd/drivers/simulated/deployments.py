@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from email.message import EmailMessage
 
 from common.addresses.report_url import ReportAddress, find_report
-from common.deployment_spec import CloudInitSeed, ImageRef
-from common.discovery import ImageCopy
+from common.guests.deployment_spec import CloudInitSeed, ImageRef
+from common.hosts.discovery import ImageCopy
 
 IMAGE_PREFIX = "innkeeper-image-"
 _COPY = (

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from common.addresses.simulated import SimulatedAddress
 from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
-from common.deployment_spec import CloudInitSeed, HostImage, ImageRef
-from common.discovery import Discovery, Problem, VolumeRef
-from common.disk_content import CopiedDisk, DiskPart, ReadPart
+from common.disks.disk_content import CopiedDisk, DiskPart, ReadPart
 from common.errors import NameTaken, NotFound, UnsupportedByPeer
-from common.guest_content import GuestContent
-from common.guest_placement import GuestPlacement
-from common.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.guests.deployment_spec import CloudInitSeed, HostImage, ImageRef
+from common.guests.guest_content import GuestContent
+from common.guests.guest_placement import GuestPlacement
+from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.hosts.discovery import Discovery, Problem, VolumeRef
 from common.values import (
     Autostart,
     DiskSize,
@@ -38,31 +38,23 @@ from rackd.drivers.driver_errors import (
 )
 from rackd.drivers.removal_checks import check_adoptable, check_not_protected
 from rackd.drivers.rfb.screen import PictureScreen
-from rackd.drivers.simulated import (
-    boot_orders,
-    deployments,
-    disk_changes,
-    foreign_guests,
-    guests,
-    own_images,
-    resizing,
-    usage,
-)
+from rackd.drivers.simulated import boot_orders, deployments, foreign_guests, guests, own_images, resizing, usage
 from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.capacity_checks import check_volumes_deletable
 from rackd.drivers.simulated.cloner import SimulatedCloner
 from rackd.drivers.simulated.composer import SimulatedComposer
-from rackd.drivers.simulated.console import SimulatedConsole
-from rackd.drivers.simulated.consoles import SimulatedConsoles
 from rackd.drivers.simulated.deployer import SimulatedDeployer
-from rackd.drivers.simulated.disk_content import SimulatedDiskContent
-from rackd.drivers.simulated.disk_moves import SimulatedDiskMoves
+from rackd.drivers.simulated.disks import disk_changes
+from rackd.drivers.simulated.disks.disk_content import SimulatedDiskContent
+from rackd.drivers.simulated.disks.disk_moves import SimulatedDiskMoves
 from rackd.drivers.simulated.events import Watch
 from rackd.drivers.simulated.facts import UNAVAILABLE, VERSION, facts_of, pool_names, unavailable_pools
 from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
 from rackd.drivers.simulated.iso_drives import SimulatedIsoDrives
 from rackd.drivers.simulated.nic_changes import SimulatedNics
 from rackd.drivers.simulated.power import SimulatedPower
+from rackd.drivers.simulated.screens.console import SimulatedConsole
+from rackd.drivers.simulated.screens.consoles import SimulatedConsoles
 from rackd.drivers.simulated.store import Store
 from rackd.drivers.usage_counters import HostCounters
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from common.addresses.simulated import SimulatedAddress
-from common.guest_spec import DiskSpec
+from common.guests.guest_spec import DiskSpec
 from common.units import BYTES_PER_GB
 from common.values import PowerState
 from rackd.drivers.simulated import guests

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 
 from common.errors import WrongState
-from common.guest_placement import GuestPlacement
-from common.guest_spec import GuestSpec, NicSpec
+from common.guests.guest_placement import GuestPlacement
+from common.guests.guest_spec import GuestSpec, NicSpec
 from common.serialization import from_dict, to_dict
 from common.values import GuestRef, NicKind
 

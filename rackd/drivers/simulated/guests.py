@@ -12,10 +12,10 @@ from attrs import evolve, frozen
 
 from common.addresses.simulated import SimulatedAddress
 from common.boot import StartOrder, parsed
-from common.device_names import block_device_name
-from common.discovery import OrphanedVolume
+from common.disks.device_names import block_device_name
 from common.errors import NotFound
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_spec import DiskSpec, GuestSpec
+from common.hosts.discovery import OrphanedVolume
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from common.serialization import from_dict
 from common.values import (

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from common.guest_spec import NicSpec
+from common.guests.guest_spec import NicSpec
 from common.serialization import from_dict
 from common.values import HostNetwork, NicKind, PowerState
 

@@ -8,7 +8,7 @@ import sqlite3
 from attrs import frozen
 
 from common.addresses.simulated import SimulatedAddress
-from common.guest_spec import NicSpec
+from common.guests.guest_spec import NicSpec
 from common.serialization import to_dict
 from common.values import Guest, GuestChange, GuestEvent, GuestRef, NicKind, PowerState
 from rackd.drivers.changed_nics import changed_nic, check_replaceable

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from common.addresses.simulated import SimulatedAddress
-from common.deployment_spec import HostImage
 from common.errors import NotFound, WrongState
+from common.guests.deployment_spec import HostImage
 from common.units import BYTES_PER_GB
 
 _PACKED_BYTES = 1024 * 1024  # of each image

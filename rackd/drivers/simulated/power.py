@@ -11,8 +11,9 @@ from common.addresses.simulated import SimulatedAddress
 from common.boot import BootOnce
 from common.values import Autostart, DiskSize, Guest, GuestRef, GuestSize, PowerState
 from rackd.drivers.resizing import before_start
-from rackd.drivers.simulated import boot_orders, deployments, disk_changes, guests, leases, resizing
+from rackd.drivers.simulated import boot_orders, deployments, guests, leases, resizing
 from rackd.drivers.simulated.boots import SimulatedBoots
+from rackd.drivers.simulated.disks import disk_changes
 from rackd.drivers.simulated.facts import host_networks
 from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store

@@ -7,7 +7,7 @@ import sqlite3
 from attrs import evolve
 
 from common.addresses.simulated import SimulatedAddress
-from common.guest_placement import GuestPlacement, PlacedGuest
+from common.guests.guest_placement import GuestPlacement, PlacedGuest
 from common.values import Guest, GuestChange, GuestEvent, GuestSize, PowerState, Resized
 from rackd.drivers.resizing import check_cores, check_resizable, needs_placing, size_of
 from rackd.drivers.simulated import guest_resources, guests

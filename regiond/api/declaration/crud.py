@@ -20,10 +20,10 @@ from regiond.api.declaration.request_cost import Cost
 from regiond.api.declaration.serializer import Serializer, array
 from regiond.api.replies import Reply, json_reply
 from regiond.api.services import Services
-from regiond.audience import shown_to
-from regiond.caller import Permission
-from regiond.deletion_plan import DeletionPlan
-from regiond.long_list import LongList
+from regiond.requests.audience import shown_to
+from regiond.requests.caller import Permission
+from regiond.requests.deletion_plan import DeletionPlan
+from regiond.requests.long_list import LongList
 
 T = TypeVar("T")
 Run = Callable[[Call], Awaitable[T]]

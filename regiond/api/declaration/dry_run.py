@@ -12,8 +12,8 @@ from regiond.api.declaration.field_types import Boolean
 from regiond.api.declaration.fields import Field
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.serializers.deletion import DELETION_PLAN_JSON, MACHINE_REMOVAL_PLAN_JSON
-from regiond.deletion_plan import DeletionPlan
-from regiond.machines.machine_removal_plan import MachineRemovalPlan
+from regiond.machines.removal_plans.machine_removal_plan import MachineRemovalPlan
+from regiond.requests.deletion_plan import DeletionPlan
 
 DRY_RUN = Field(
     "dry_run",

@@ -15,9 +15,9 @@ from regiond.api.declaration.serializer import Schema, Serializer
 from regiond.api.replies import Reply
 from regiond.api.services import Services
 from regiond.api.urls import BASE
-from regiond.caller import Caller, Permission
-from regiond.health import Health
-from regiond.idempotency.model import IdempotencyKey
+from regiond.operations.idempotency.model import IdempotencyKey
+from regiond.process.health import Health
+from regiond.requests.caller import Caller, Permission
 
 T = TypeVar("T")
 Find = Callable[[Services, Mapping[str, str]], Awaitable[Any]]  # the object of a path; raises NotFound

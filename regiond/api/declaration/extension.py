@@ -6,8 +6,8 @@ from functools import cache
 
 from attrs import frozen
 
-from regiond import extensions
 from regiond.api.declaration.endpoint import Endpoint, Resource
+from regiond.process import extensions
 
 
 @frozen(kw_only=True)

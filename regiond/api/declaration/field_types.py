@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-from regiond.validation_messages import no_choice, no_number, outside, shown
+from regiond.requests.validation_messages import no_choice, no_number, outside, shown
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,40}(\.0*)?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})(e[+-]?[0-9]{1,3})?", re.ASCII | re.IGNORECASE)

@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from common.errors import InvalidRequest
 from regiond.api.declaration.field_types import FieldError, FieldType, plain_text
-from regiond.validation_messages import REQUIRED
+from regiond.requests.validation_messages import REQUIRED
 
 Submitted = Mapping[str, Sequence[object]]  # by key, all its values in order
 Values = dict[str, Any]  # parsed, by field

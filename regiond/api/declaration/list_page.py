@@ -25,8 +25,8 @@ from regiond.api.declaration.lists import (
 from regiond.api.declaration.serializer import Serializer
 from regiond.api.readers import shown_text
 from regiond.api.replies import JSON_UTF8, Reply
-from regiond.caller import Caller
-from regiond.long_list import LongList
+from regiond.requests.caller import Caller
+from regiond.requests.long_list import LongList
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from regiond.api.declaration.field_types import Integer, Text
 from regiond.api.declaration.fields import Field, Values
 from regiond.api.declaration.serializer import Schema
 from regiond.api.replies import JSON_UTF8, Reply
-from regiond.long_list import LongList
+from regiond.requests.long_list import LongList
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from common.errors import OperationPending
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.api.declaration.endpoint import Call, Result
 from regiond.api.replies import Reply, empty_reply, json_reply, with_operation
 from regiond.api.serializers.operations import OPERATION_JSON

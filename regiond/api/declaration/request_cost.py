@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from regiond.api.declaration.fields import Submitted
-from regiond.long_list import BATCH
+from regiond.requests.long_list import BATCH
 
 Cost = Callable[[Submitted], bool]  # whether a request with these fields is an expensive one
 

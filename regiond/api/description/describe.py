@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from regiond.api.declaration.endpoint import Endpoint, Resource
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 
 
 def describe(resources: Iterable[Resource], *, origin: str) -> dict[str, Any]:

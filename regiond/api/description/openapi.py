@@ -11,8 +11,8 @@ from regiond.api.declaration.fields import Field
 from regiond.api.description.examples import request_example
 from regiond.api.description.openapi_responses import can_be_conditional, responses
 from regiond.api.pipeline.request import CONTENT_TYPE
-from regiond.caller import Permission
-from regiond.idempotency.model import MAX_KEY_CHARS
+from regiond.operations.idempotency.model import MAX_KEY_CHARS
+from regiond.requests.caller import Permission
 
 _PREFER = {
     "name": "Prefer",

@@ -7,7 +7,7 @@ from typing import Any
 
 from regiond.api.declaration.endpoint import Endpoint, Resource, Result
 from regiond.api.pipeline.change_locks import read_of
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 _FIELD_ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from regiond.api.http.site_request import SiteRequest, header
 from regiond.api.replies import Reply, json_reply, text_reply
 from regiond.api.urls import BASE
-from regiond.health import Health
+from regiond.process.health import Health
 
 RESTART_S = 5
 _MAX_SHOWN_PATH = 200

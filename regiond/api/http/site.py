@@ -24,7 +24,7 @@ from regiond.api.http.site_request import SiteRequest
 from regiond.api.pipeline.dispatch import Api
 from regiond.api.resources.registry import SERVED
 from regiond.api.services import Services
-from regiond.request_limits import OpenRequests, RequestLimits
+from regiond.requests.request_limits import OpenRequests, RequestLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from regiond.api.http.forwarding import Sender, TrustedProxies, is_host
 from regiond.api.pipeline.authentication import ANONYMOUS_BODY_BYTES
 from regiond.api.pipeline.request import MAX_BODY_BYTES, ApiRequest, names_op
 from regiond.api.replies import TEXT_UTF8
-from regiond.request_limits import Place
+from regiond.requests.request_limits import Place
 
 _MAX_FORM_WITH_OP_BYTES = 16 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)

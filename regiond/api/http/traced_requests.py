@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from common.body_stream import send
+from common.bodies.body_stream import send
 from common.tracing.spans import Kind, Tracer, active
 from regiond.api.http.site_request import SiteRequest, header, request_id
 from regiond.api.replies import Reply

@@ -18,7 +18,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 from zope.interface import implementer
 
-from common.body_stream import Flow
+from common.bodies.body_stream import Flow
 from common.errors import InnkeeperError, InvalidRequest
 from regiond.api import errors
 from regiond.api.replies import Reply, Upgrade

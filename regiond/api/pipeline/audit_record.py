@@ -25,7 +25,7 @@ from regiond.audit.model import (
     recorded_text,
 )
 from regiond.audit.service import Audit
-from regiond.caller import Caller
+from regiond.requests.caller import Caller
 
 _PATH_VALUE = re.compile(r"[\w.:@+-]{1,64}", re.ASCII)  # an id or a name; of what nobody has found, nothing else
 _FORBIDDEN = 403

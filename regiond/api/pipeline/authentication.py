@@ -21,8 +21,8 @@ from regiond.api.pipeline.audit_record import AuditRecord
 from regiond.api.pipeline.request import MAX_BODY_BYTES, ApiRequest, Pairs, is_content, read_query
 from regiond.api.pipeline.signed_request import Signature, SignedRequest, rejected
 from regiond.api.replies import Reply, text_reply
-from regiond.caller import Caller
-from regiond.request_limits import OpenRequests, RequestLimits
+from regiond.requests.caller import Caller
+from regiond.requests.request_limits import OpenRequests, RequestLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

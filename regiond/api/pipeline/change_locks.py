@@ -15,7 +15,7 @@ from regiond.api.declaration.endpoint import Call, Endpoint, Resource
 from regiond.api.declaration.fields import parse_fields
 from regiond.api.declaration.lists import identity_key
 from regiond.api.replies import Reply
-from regiond.caller import check_object, check_role
+from regiond.requests.caller import check_object, check_role
 
 
 @frozen

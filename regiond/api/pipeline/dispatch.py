@@ -36,9 +36,9 @@ from regiond.api.pipeline.unknown_fields import NONE_UNKNOWN, UnknownFields, unk
 from regiond.api.readers import shown_reply
 from regiond.api.replies import Reply, text_reply
 from regiond.api.services import Services
-from regiond.caller import Caller, check_object, check_role
-from regiond.idempotency.model import IdempotencyKey
-from regiond.request_limits import OpenRequests, RequestLimits
+from regiond.operations.idempotency.model import IdempotencyKey
+from regiond.requests.caller import Caller, check_object, check_role
+from regiond.requests.request_limits import OpenRequests, RequestLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

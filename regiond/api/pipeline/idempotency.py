@@ -15,8 +15,8 @@ from regiond.api.declaration.fields import Submitted, parse_fields
 from regiond.api.pipeline.audit_record import AuditRecord
 from regiond.api.pipeline.request import Body
 from regiond.api.replies import Reply
-from regiond.idempotency.model import MAX_KEY_CHARS, IdempotencyKey, KeptAnswer
-from regiond.idempotency.service import IdempotencyKeys
+from regiond.operations.idempotency.model import MAX_KEY_CHARS, IdempotencyKey, KeptAnswer
+from regiond.operations.idempotency.service import IdempotencyKeys
 
 REPLAYED = "Idempotency-Replayed"
 _NO_ACCOUNT = (

@@ -23,7 +23,7 @@ from regiond.api.declaration.endpoint import Endpoint, PlanCheck, Resource
 from regiond.api.declaration.field_types import JsonArray
 from regiond.api.declaration.fields import Submitted
 from regiond.api.declaration.not_part import reason_against
-from regiond.request_limits import Place
+from regiond.requests.request_limits import Place
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_JSON_VALUES = 100_000  # also counts commas and brackets in texts

@@ -9,7 +9,7 @@ from attrs import evolve
 from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Find, Resource
 from regiond.api.declaration.serializer import OBJECT
-from regiond.api.resources.machines.disks import find_disk
+from regiond.api.resources.machines.hardware.disks import find_disk
 from regiond.api.resources.shared.lookups import find_machine_or_host
 from regiond.api.serializers.machines import DiskOfMachine
 from regiond.api.services import Services

@@ -8,7 +8,9 @@ from regiond.api.resources import empty_lists
 from regiond.api.resources.accounts import accounts, groups, lists, quotas, rpc_clients, sessions, ssh_keys, users
 from regiond.api.resources.hosts import certificates, virtual_machines, vm_clusters, vm_hosts
 from regiond.api.resources.images import boot_resources
-from regiond.api.resources.machines import all_nodes, deployment, devices, exports, kept_disks, machines, nodes
+from regiond.api.resources.machines import deployment, machines
+from regiond.api.resources.machines.hardware import exports, kept_disks
+from regiond.api.resources.machines.nodes_api import all_nodes, devices, nodes
 from regiond.api.resources.networks import dns, fabrics, ip_ranges, spaces, subnets, vlans
 from regiond.api.resources.operations import audit, discrepancies, events, operations
 from regiond.api.resources.region import (

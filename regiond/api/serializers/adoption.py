@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from regiond.api.declaration.serializer import INT, STR, Serializer, fields_of, key, nullable, serializer
-from regiond.api.serializers.hosts import full_architecture
 from regiond.api.serializers.operations import OPERATION_JSON
+from regiond.api.serializers.vm_hosts.hosts import full_architecture
 from regiond.api.urls import machine_uri
 from regiond.machines.values.adoption import Adopted, DetachedMachine, ForgottenMachine
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from common.compose_request import ComposeRequest
+from common.guests.compose_request import ComposeRequest
 from regiond.api.declaration.serializer import (
     INT,
     NULL,
@@ -26,7 +26,7 @@ from regiond.api.declaration.serializer import (
 )
 from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, MACHINE_JSON, DiskOfMachine, encode_interface
 from regiond.api.serializers.networks import INTERFACE_JSON
-from regiond.machines.model import Allocated, MachineToCompose
+from regiond.machines.values.model import Allocated, MachineToCompose
 from regiond.placement.model import explain
 
 _IDS_BY_LABEL = mapping(array(INT))

@@ -7,13 +7,13 @@ from enum import StrEnum
 from typing import Any
 
 from regiond.api.declaration.serializer import STR, Serializer, array, constant, enum, fields_of, item, key, serializer
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.hosts.removal_model import CertificateFate
-from regiond.machines.host_removal_plan import AffectedGuest, HostRemovalPlan
-from regiond.machines.machine_removal_plan import MachineRemovalPlan
+from regiond.machines.removal_plans.host_removal_plan import AffectedGuest, HostRemovalPlan
+from regiond.machines.removal_plans.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.values.disks import DiskPlan, DiskView
 from regiond.machines.values.nics import NicPlan
 from regiond.machines.values.power import PowerPlan
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
 
 
 class Confirm(StrEnum):

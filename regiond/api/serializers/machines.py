@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from common.boot import BootDevice, StartOrder
-from common.device_names import block_device_name
+from common.disks.device_names import block_device_name
 from common.values import DriverType, GuestSize, PowerState
 from regiond.api.declaration.serializer import (
     AS_TEXT,
@@ -33,19 +33,19 @@ from regiond.api.declaration.serializer import (
     serializer,
 )
 from regiond.api.serializers.groups import DOMAIN_JSON, POOL_JSON, ZONE_JSON
-from regiond.api.serializers.hosts import full_architecture
 from regiond.api.serializers.networks import INTERFACE_JSON, Interface, Link
+from regiond.api.serializers.vm_hosts.hosts import full_architecture
 from regiond.api.urls import machine_uri, uri
-from regiond.caller import Caller
 from regiond.groups.model import ResourcePool
 from regiond.hosts.model import AS_ABOVE
-from regiond.machines.model import AffinityMembership, MachineView
 from regiond.machines.values.disks import DiskView
+from regiond.machines.values.model import AffinityMembership, MachineView
 from regiond.machines.values.nics import NicView
 from regiond.machines.values.power import WantedPower
 from regiond.machines.values.resize import SizeRefusal
 from regiond.machines.values.states import MAAS_STATUS, MachineState
 from regiond.networks.model import DOMAIN_NAME
+from regiond.requests.caller import Caller
 
 STATUS: Mapping[MachineState, tuple[int, str]] = {
     state: (status.status, status.name) for state, status in MAAS_STATUS.items()

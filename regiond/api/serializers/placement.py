@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regiond.api.declaration.serializer import INT, NUMBER, STR, Key, Serializer, array, item, key, nullable, serializer
-from regiond.api.serializers.capacity import CAPACITY_JSON
+from regiond.api.serializers.vm_hosts.capacity import CAPACITY_JSON
 
 _DISK = serializer(
     "PlacedDisk", item("label", STR), item("size", INT), item("tags", array(STR)), item("storage_pool", STR)

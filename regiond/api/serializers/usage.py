@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from common.hosts.usage import UsageHistory
 from common.units import BYTES_PER_MIB
-from common.usage import UsageHistory
 from regiond.api.declaration.serializer import (
     INT,
     NUMBER,

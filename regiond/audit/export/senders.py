@@ -19,11 +19,11 @@ from attrs import define, field, frozen
 from cryptography.x509 import load_pem_x509_certificates
 from twisted.web.http_headers import Headers
 
-from common.bounded_body import TooLarge
+from common.bodies.bounded_body import TooLarge
 from common.errors import BadSettings
 from common.process.http_request import BROKEN, UNREACHABLE, Broken, reason_of, whole
 from common.process.https_policy import HttpsPolicy
-from common.server_trust import BY_THE_COMPUTER, ServerTrust
+from common.trust.server_trust import BY_THE_COMPUTER, ServerTrust
 from regiond.audit.export.model import Destination, Transport, json_lines, syslog_message
 from regiond.audit.model import RawEntry
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from attrs import evolve
 
-from common.discovery import Discovery
+from common.hosts.discovery import Discovery
 from common.values import POOL_AVAILABLE, Guest, HostFacts, OwnershipMarker, PowerState, StoragePool
 from regiond.hosts.discovery.allocations import GuestKey, inventory_of
 from regiond.hosts.discovery.discrete_resources import allocation_changes, total_changes

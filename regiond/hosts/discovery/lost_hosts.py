@@ -7,12 +7,12 @@ import time
 from attrs import frozen
 
 from common.errors import InnkeeperError
-from common.hidden_text import hidden
+from common.words.hidden_text import hidden
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import schedule_store, store
-from regiond.identifiers import storable
+from regiond.requests.identifiers import storable
 
 REFRESH_WITHIN_S = 1.0
 

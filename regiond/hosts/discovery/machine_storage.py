@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Mapping
 
 from attrs import frozen
 
-from common.discovery import Discovery
+from common.hosts.discovery import Discovery
 from common.units import BYTES_PER_GB
 from regiond.hosts.discovery.snapshot import MachineSnapshot, ServerSnapshot
 from regiond.hosts.guest_record import GuestRecord, is_rounded

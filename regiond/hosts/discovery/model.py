@@ -10,7 +10,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from common.discovery import Discovery
+from common.hosts.discovery import Discovery
 from common.values import HostFacts, StoragePool
 from regiond.db.pool import Db
 from regiond.hosts.discovery.allocations import GuestKey, ResourceKey

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from attrs import asdict
 
-from common.discovery import Discovery, VolumeRef
+from common.hosts.discovery import Discovery, VolumeRef
 from common.serialization import to_dict
 from regiond.db.pool import Db
 from regiond.hosts.discovery.orphaned_volumes import VolumeChanges, VolumeRecord, VolumeSnapshot

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from common.discovery import Discovery
+from common.hosts.discovery import Discovery
 
 VolumeKey = tuple[str, str, str]  # (the driver's id of the storage pool, project, name)
 

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 from uuid import UUID
 
-from common.discovery import Discovery
 from common.errors import (
     Busy,
     DatabaseUnavailable,
@@ -21,13 +20,16 @@ from common.errors import (
     RackUnreachable,
     ServerUnconfirmed,
 )
-from common.hidden_text import hidden
-from common.rpc.host_commands import HOST_IDENTIFY, HostCall
+from common.hosts.discovery import Discovery
+from common.rpc.commands.host_commands import HOST_IDENTIFY, HostCall
 from common.values import DriverType, GuestRef, HostFacts, OwnershipMarker, StoragePool
+from common.words.hidden_text import hidden
 from regiond.db.pool import Database, Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import identity_store, schedule_store, store
+from regiond.hosts import schedule_store, store
+from regiond.hosts.address import identity_store
+from regiond.hosts.address.host_address import parse_host_address
 from regiond.hosts.discovery.apply import apply_discovery
 from regiond.hosts.discovery.lost_hosts import mark_server_lost
 from regiond.hosts.discovery.model import (
@@ -39,7 +41,6 @@ from regiond.hosts.discovery.model import (
     OrphanedGuest,
 )
 from regiond.hosts.error_details import details_of
-from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.model import MACHINE_MISSING_TEXT, POWER_CHANGED_TEXT
 from regiond.hosts.trust.known_before import OF_OTHER_INSTALLATION, of_other_installations
 from regiond.hosts.trust.service import HostTrust

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from common.errors import PeerChanged, ServerUnconfirmed, WrongState
-from common.hidden_text import hidden, hidden_place
 from common.values import DriverType, HostFacts
+from common.words.hidden_text import hidden, hidden_place
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
+from regiond.hosts.address.server_identity import became_member, identity_of, proves_identity
 from regiond.hosts.discovery import server_store, store
 from regiond.hosts.discovery.server_store import KnownHost, OtherHost
-from regiond.hosts.server_identity import became_member, identity_of, proves_identity
 from regiond.hosts.trust.trust_instructions import confirm_command, confirm_same_command
 from regiond.ledger import store as ledger_store
 

@@ -7,8 +7,8 @@ from attrs import frozen
 from common.errors import NotFound
 from common.values import DriverType, HostFacts
 from regiond.db.pool import Db, of_row
+from regiond.hosts.address.server_identity import Contact
 from regiond.hosts.discovery.store import server_columns
-from regiond.hosts.server_identity import Contact
 
 _LOCK_IDENTITY = "select pg_advisory_xact_lock(hashtextextended('server identity ' || $1, 0))"
 _HOST = """

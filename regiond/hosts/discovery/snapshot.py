@@ -8,9 +8,9 @@ from uuid import UUID
 
 from attrs import field, frozen
 
+from common.disks.volume_names import marker_of_volume
 from common.serialization import to_dict
 from common.values import Guest, GuestNic, HostFacts, StoragePool
-from common.volume_names import marker_of_volume
 from regiond.hosts.discovery.allocations import ClaimHolder, GuestKey, ResourceKey
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUMES, VolumeSnapshot
 from regiond.hosts.guest_record import GuestRecord

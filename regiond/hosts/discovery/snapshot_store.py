@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncpg
 
-from common.discovery import Discovery
 from common.hardware import Gpu, NetworkDevice
+from common.hosts.discovery import Discovery
 from common.serialization import from_dict
 from common.values import HostFacts, NumaNode, StoragePool
 from regiond.db.pool import Db, of_row

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 from attrs import asdict
 
-from common.discovery import Discovery
+from common.hosts.discovery import Discovery
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from common.serialization import from_dict, to_dict
 from common.values import HostFacts, StoragePool

@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from attrs import evolve, field, frozen
 
-from common.deployment_spec import ImageRef
-from common.discovery import Discovery
+from common.guests.deployment_spec import ImageRef
+from common.hosts.discovery import Discovery
 from common.values import DriverType
 
 # LXD unpacks an image once into a pool of these types and clones the result; elsewhere it unpacks it for each instance.

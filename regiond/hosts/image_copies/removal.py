@@ -9,7 +9,7 @@ from uuid import NAMESPACE_OID, uuid5
 from attrs import frozen
 
 from common.errors import InnkeeperError
-from common.rpc.host_commands import HOST_REMOVE_IMAGE, RemoveImageCall
+from common.rpc.commands.host_commands import HOST_REMOVE_IMAGE, RemoveImageCall
 from regiond.operations.handler import fence_of
 from regiond.operations.model import Operation
 from regiond.racks.calls.host_calls import HostCalls

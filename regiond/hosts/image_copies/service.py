@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from common.deployment_spec import ImageRef
 from common.errors import Busy
+from common.guests.deployment_spec import ImageRef
 from regiond.db.pool import Db
 from regiond.hosts.image_copies import store
 from regiond.hosts.image_copies.model import places_of

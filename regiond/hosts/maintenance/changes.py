@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.hosts.maintenance import store
+from regiond.requests.caller import Caller
 
 
 async def begin_maintenance(

@@ -7,17 +7,17 @@ from datetime import timedelta
 
 from attrs import evolve
 
-from common.expiry import SOON_DAYS
+from common.trust.expiry import SOON_DAYS
 from common.values import DriverType
-from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db, Row
 from regiond.hosts.error_details import PRODUCT
-from regiond.hosts.guest_view_store import guest_counts
-from regiond.hosts.host_condition import judge
 from regiond.hosts.model import CONSOLE_TAG, GuestCount, HostState
 from regiond.hosts.search.fields import HostFacts, Needs
+from regiond.hosts.views.guest_view_store import guest_counts
+from regiond.hosts.views.host_condition import judge
 from regiond.ledger.capacities import capacities_of_hosts
 from regiond.ledger.claimable import MOST_CLAIMABLE
+from regiond.requests.caller import Caller, visible_pool_ids
 
 # Conditions of the list of what needs attention, `regiond.attention.conditions`, that `judge` does not know.
 _NEEDS_ATTENTION = f"""

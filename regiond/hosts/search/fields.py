@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 from attrs import frozen
 
-from common.capacity import Capacity
+from common.hosts.capacity import Capacity
 from common.installed_drivers import added_types
 from common.values import DriverType
-from regiond.hosts.host_condition import HostCondition, Judgement
 from regiond.hosts.model import CONSOLE_TAG
-from regiond.search_numbers import MEMORY_MIB, STORAGE_BYTES, is_in
-from regiond.search_query import (
+from regiond.hosts.views.host_condition import HostCondition, Judgement
+from regiond.requests.search_numbers import MEMORY_MIB, STORAGE_BYTES, is_in
+from regiond.requests.search_query import (
     Fields,
     Kind,
     SearchField,

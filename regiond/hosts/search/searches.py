@@ -7,12 +7,12 @@ from datetime import timedelta
 
 from attrs import frozen
 
-from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.hosts.host_condition import STALE_AFTER
 from regiond.hosts.search import facts_store
 from regiond.hosts.search.fields import HOST_FIELDS, HostFacts, Needs, matches, needs_of
-from regiond.search_query import parse, resolved
+from regiond.hosts.views.host_condition import STALE_AFTER
+from regiond.requests.caller import Caller
+from regiond.requests.search_query import parse, resolved
 
 NOTHING_MORE = Needs()
 

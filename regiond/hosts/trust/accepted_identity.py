@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from common.values import DriverType, PeerIdentity
-from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.service import Events
-from regiond.hosts import identity_store
+from regiond.hosts.address import identity_store
 from regiond.hosts.model import HostView
+from regiond.requests.caller import Caller
 
 
 async def accept_identity(db: Db, caller: Caller, host: HostView, presented: PeerIdentity) -> None:

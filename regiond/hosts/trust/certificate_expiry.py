@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from common.certificates import utc_now
-from common.expiry import NOTICE_DAYS, expiry_text
-from common.hidden_text import hidden_place
+from common.trust.certificates import utc_now
+from common.trust.expiry import NOTICE_DAYS, expiry_text
+from common.words.hidden_text import hidden_place
 from regiond.credentials import key_pair_store
 from regiond.credentials.model import ExpiringKeyPair
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import identity_store
+from regiond.hosts.address import identity_store
 
 
 async def report_expiring_certificates(database: Database) -> int:

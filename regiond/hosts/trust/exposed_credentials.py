@@ -6,19 +6,20 @@ from uuid import UUID
 
 from common.addresses.libvirt import parse
 from common.errors import InvalidRequest, Unsupported, WrongState
-from common.operation_kinds import OperationKind
 from common.product_commands import LXD, commands_of
-from regiond.caller import Caller
+from common.words.operation_kinds import OperationKind
 from regiond.credentials import key_pair_store, sent_store
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.model import SentTo
 from regiond.credentials.sent_store import KEY_PAIR
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Db
-from regiond.hosts import store, view_store
+from regiond.hosts import store
 from regiond.hosts.trust.rotation import open_rotation
+from regiond.hosts.views import view_store
 from regiond.operations import store as operation_store
 from regiond.racks.model import ExposedByHand
+from regiond.requests.caller import Caller
 
 SSH_KEY = "ssh_private_key"
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from common.certificates import utc_now
 from common.errors import Busy, InvalidRequest
+from common.trust.certificates import utc_now
 from common.values import DriverType
 from regiond.credentials import key_pair_store
 from regiond.credentials.certificates import make_ssh_key_pair, read_key_pair, same_certificate
@@ -19,7 +19,7 @@ from regiond.credentials.model import KeyPair, SshKeyPair, unusable_token
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.hosts import store
-from regiond.hosts.host_address import Address
+from regiond.hosts.address.host_address import Address
 from regiond.hosts.model import MASK, HostChange, HostView, NewHost
 
 PASSWORD = "password"  # noqa: S105  # the name of the secret: a trust token or password, stored until it was used

@@ -21,7 +21,7 @@ from common.errors import (
     RackUnreachable,
 )
 from common.product_commands import ProductCommands, commands_of
-from common.rpc.host_commands import HOST_UNTRUST, UntrustCall
+from common.rpc.commands.host_commands import HOST_UNTRUST, UntrustCall
 from common.values import DriverType
 from regiond.credentials import key_pair_store
 from regiond.credentials.key_pairs import KeyPairs

@@ -13,12 +13,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from attrs import evolve, frozen
 
 from common.errors import OF_IDENTITY, DriverFailed, NotFound, NotTrusted, Unsupported, WrongState
-from common.hidden_text import hidden, hidden_place
-from common.operation_kinds import OperationKind
 from common.product_commands import commands_of
-from common.rpc.host_commands import HOST_REACH, HOST_TRUST, HOST_UNTRUST, HostCall, TrustCall, UntrustCall
+from common.rpc.commands.host_commands import HOST_REACH, HOST_TRUST, HOST_UNTRUST, HostCall, TrustCall, UntrustCall
 from common.values import DriverType, HostAccess
-from regiond.caller import Caller
+from common.words.hidden_text import hidden, hidden_place
+from common.words.operation_kinds import OperationKind
 from regiond.credentials import key_pair_store, sent_store
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.model import OpenKeyPair
@@ -36,6 +35,7 @@ from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import Operation, stored_request
 from regiond.racks.calls.host_calls import HostCalls
 from regiond.racks.service import add_rotation
+from regiond.requests.caller import Caller
 
 MAX_FAILURES = 200  # more than 90 minutes, so that a restart of the server does not end a rotation
 ROTATION_PASSWORD = "rotation_password"  # noqa: S105  # the name of the secret: a token for the new certificate

@@ -10,13 +10,20 @@ from collections.abc import Callable
 import structlog
 
 from common.addresses.host_identity import check_pin
-from common.certificates import fingerprint, load_certificate, utc_now
-from common.discovery import Discovery
 from common.errors import DriverFailed, InnkeeperError, NotFound, NotTrusted, PeerChanged, Unsupported
-from common.hidden_text import hidden, hidden_place
+from common.hosts.discovery import Discovery
 from common.product_commands import ProductCommands, commands_of
-from common.rpc.host_commands import HOST_MAKE_PROJECT, HOST_TRUST, HOST_UNTRUST, ProjectCall, TrustCall, UntrustCall
+from common.rpc.commands.host_commands import (
+    HOST_MAKE_PROJECT,
+    HOST_TRUST,
+    HOST_UNTRUST,
+    ProjectCall,
+    TrustCall,
+    UntrustCall,
+)
+from common.trust.certificates import fingerprint, load_certificate, utc_now
 from common.values import DriverType, HostAccess, PeerIdentity
+from common.words.hidden_text import hidden, hidden_place
 from regiond.credentials import key_pair_store
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.model import TrustToken, read_trust_token

@@ -7,10 +7,9 @@ from urllib.parse import urljoin, urlsplit
 
 from attrs import frozen
 
-from common.bounded_body import BoundedBody, TooLarge
+from common.bodies.bounded_body import BoundedBody, TooLarge
 from common.errors import InvalidRequest
 from common.units import file_size
-from regiond.caller import Caller
 from regiond.images.download_rules import DownloadRules, url_problem
 from regiond.images.downloads import simplestreams
 from regiond.images.downloads.http_download import HttpSource, RangeRefused, SourceFailed
@@ -19,7 +18,8 @@ from regiond.images.downloads.source_calls import run_abortable
 from regiond.images.file_threads import FileThreads
 from regiond.images.model import ARCHITECTURES, Image, StreamImage, SubmittedImage, split_architecture
 from regiond.images.uploads import Uploads
-from regiond.validation_messages import no_choice, shown
+from regiond.requests.caller import Caller
+from regiond.requests.validation_messages import no_choice, shown
 
 MAX_METADATA_BYTES = 32 * 2**20  # of all lists together
 METADATA_S = 30.0  # for each file of metadata

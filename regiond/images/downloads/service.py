@@ -16,7 +16,6 @@ from common.units import file_size
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.file_folder import UploadFile, locked
 from regiond.images import store, upload_store
 from regiond.images.content import ContentFolder
 from regiond.images.download_rules import DownloadRules
@@ -26,6 +25,7 @@ from regiond.images.downloads.source_calls import run_abortable
 from regiond.images.file_threads import FileThreads
 from regiond.images.model import Image, ImageState
 from regiond.images.space import StoreSpace
+from regiond.process.file_folder import UploadFile, locked
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 T = TypeVar("T")

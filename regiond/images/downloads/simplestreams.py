@@ -12,10 +12,10 @@ from typing import Any
 
 from attrs import frozen
 
-from common.bounded_json import TooMuchJson, loads
+from common.bodies.bounded_json import TooMuchJson, loads
 from common.errors import InvalidRequest
 from regiond.images.model import MAX_IMAGE_TITLE
-from regiond.validation_messages import no_object, shown
+from regiond.requests.validation_messages import no_object, shown
 
 INDEX_PATH = "streams/v1/index.json"
 DATATYPE = "image-downloads"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.deployment_spec import ImageFormat
+from common.guests.deployment_spec import ImageFormat
 from regiond.images.inspection import qcow2
 from regiond.images.inspection.qcow2 import MAX_VIRTUAL_BYTES
 from regiond.images.model import BadImage

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from regiond.images.model import BadImage
-from regiond.validation_messages import shown
+from regiond.requests.validation_messages import shown
 
 MAGIC = b"QFI\xfb"
 HEAD_BYTES = (

@@ -10,8 +10,8 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from common.deployment_spec import ImageFormat
 from common.errors import Unsupported
+from common.guests.deployment_spec import ImageFormat
 from regiond.images.inspection.limited_process import Ended, OpenFiles, ProcessLimits, is_installed, run_limited
 from regiond.images.model import BadImage
 

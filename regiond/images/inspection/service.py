@@ -7,9 +7,9 @@ from pathlib import Path
 
 from attrs import frozen
 
-from common.deployment_spec import ImageFormat
-from common.disk_firmware import HEAD_BYTES as DISK_HEAD_BYTES
-from common.disk_firmware import boots_with_uefi_only
+from common.disks.disk_firmware import HEAD_BYTES as DISK_HEAD_BYTES
+from common.disks.disk_firmware import boots_with_uefi_only
+from common.guests.deployment_spec import ImageFormat
 from regiond.images import content
 from regiond.images.file_threads import FileThreads
 from regiond.images.inspection.content_format import inspect_head

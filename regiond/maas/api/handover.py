@@ -11,12 +11,12 @@ from regiond.api.declaration.operation_wait import STARTED, when_done
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.shared.lookups import find_host
 from regiond.api.serializers.operations import OPERATION_JSON
-from regiond.caller import Permission
 from regiond.maas.api.imports import CHOICES, choices_of
 from regiond.maas.api.parallel_json import GIVEN_BACK_JSON
 from regiond.maas.parallel.model import GivenBack
 from regiond.maas.services import MaasServices
 from regiond.operations.model import Operation
+from regiond.requests.caller import Permission
 
 
 async def _take_over(call: Call) -> Reply:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from io import BytesIO
 
-from common.bounded_json import loads
+from common.bodies.bounded_json import loads
 from common.errors import InvalidRequest
 from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
@@ -32,12 +32,12 @@ from regiond.api.replies import Reply, json_reply
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
-from regiond.caller import Permission
 from regiond.maas.api.parallel_json import PARALLEL_RUN_JSON
 from regiond.maas.imports.model import Failure, MaasImport, NewMaasImport, SeenPlan, read_document
 from regiond.maas.parallel.model import ParallelRun
 from regiond.maas.services import MaasServices
 from regiond.operations.model import Operation
+from regiond.requests.caller import Permission
 
 _MAX_PLAN_BYTES = 128 * 2**20
 _MAX_PLAN_VALUES = 3_000_000

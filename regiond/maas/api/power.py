@@ -8,9 +8,9 @@ from common.values import PowerAction
 from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.serializer import STR, Serializer, key, serializer
 from regiond.api.replies import Reply, json_reply, text_reply
-from regiond.caller import Permission
 from regiond.maas.bridge.model import PowerAnswer, PowerResult
 from regiond.maas.services import MaasServices
+from regiond.requests.caller import Permission
 
 _BEARER = re.compile(r"\s*bearer\s+([\w-]{1,256})\s*", re.IGNORECASE | re.ASCII)
 _ACTIONS = {"on": PowerAction.ON, "off": PowerAction.OFF}

@@ -12,9 +12,9 @@ from regiond.api.declaration.served import filled
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine
-from regiond.caller import Permission
 from regiond.maas.bridge.model import RegisterRequest, RegistrationPlan
 from regiond.maas.services import MaasServices
+from regiond.requests.caller import Permission
 
 REGISTRATION_PLAN_JSON: Serializer[RegistrationPlan] = serializer(
     "RegistrationPlan", *fields_of(RegistrationPlan, "name effects")

@@ -7,8 +7,8 @@ from contextlib import suppress
 from attrs import frozen
 
 from common.errors import Busy, DatabaseUnavailable, InnkeeperError, NotAuthenticated, OperationPending
-from common.operation_kinds import OperationKind
 from common.values import PowerAction
+from common.words.operation_kinds import OperationKind
 from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult
 from regiond.audit.service import Audit
 from regiond.db.pool import Database

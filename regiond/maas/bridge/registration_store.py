@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from common.operation_kinds import OperationKind
 from common.values import PowerAction, PowerState
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db, Row, of_row
 from regiond.maas.bridge.model import PowerSecret, Registration
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 
 _FIELDS = """
     select r.id, r.server_id, s.name as server, r.machine_id, r.system_id, r.hostname, r.mac_addresses,

@@ -9,17 +9,13 @@ from attrs import frozen
 
 from common.boot import BootDevice, BootOrder, begins_with, known_devices, order_text
 from common.errors import InvalidRequest, WrongState
-from common.operation_kinds import OperationKind
 from common.values import PowerState
-from regiond.caller import Caller
+from common.words.operation_kinds import OperationKind
 from regiond.credentials.rewrap import MAAS_POWER_TOKEN
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.idempotency.model import IdempotencyKey
-from regiond.identifiers import findable
 from regiond.maas.bridge import registration_store, server_store
 from regiond.maas.bridge.model import (
     EndOfRegistration,
@@ -30,14 +26,18 @@ from regiond.maas.bridge.model import (
     RegistrationPlan,
     StoredRegistration,
 )
-from regiond.machines.boot.model import check_has_devices, present_devices
+from regiond.machines.core.operation_intents import open_operation
+from regiond.machines.core.view_store import read as read_machine
+from regiond.machines.hardware.boot.model import check_has_devices, present_devices
 from regiond.machines.hardware.requests import HardwareRequests, changeable
-from regiond.machines.model import MachineView
-from regiond.machines.operation_intents import open_operation
-from regiond.machines.view_store import read as read_machine
+from regiond.machines.values.model import MachineView
 from regiond.operations import intent_store
+from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.operations.model import Operation, stored_request
-from regiond.validation_messages import no_object
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.identifiers import findable
+from regiond.requests.validation_messages import no_object
 
 MAX_FAILURES = 20  # some minutes, or twenty if MAAS does not answer: the machine waits meanwhile
 NETWORK_FIRST = (BootDevice.NETWORK, BootDevice.DISK)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from common.errors import InnkeeperError, InvalidRequest, WrongState
-from common.phrases import number_of
-from regiond.caller import Caller
+from common.words.phrases import number_of
 from regiond.credentials.rewrap import MAAS_KEY
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db, unique
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
-from regiond.identifiers import findable
 from regiond.maas.access import MaasAccess, maas_access
 from regiond.maas.bridge import server_store
 from regiond.maas.bridge.connections import Connections
@@ -25,7 +22,10 @@ from regiond.maas.bridge.model import (
     check_name,
     check_power_url,
 )
-from regiond.validation_messages import existing
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.identifiers import findable
+from regiond.requests.validation_messages import existing
 
 
 @frozen

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from common.boot import BootDevice, BootOrder, BootOrders, begins_with, order_text
 from common.errors import InnkeeperError, MaasRefused, NotFound, WrongState
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.credentials.rewrap import MAAS_POWER_TOKEN
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
@@ -27,10 +27,10 @@ from regiond.maas.bridge.model import (
     StoredRegistration,
 )
 from regiond.maas.bridge.registrations import NETWORK_FIRST
-from regiond.machines.boot.order_calls import restore_order, set_order
-from regiond.machines.boot_store import record_order
-from regiond.machines.steps import Target, record_event
-from regiond.machines.view_store import read as read_machine
+from regiond.machines.core.boot_store import record_order
+from regiond.machines.core.steps import Target, record_event
+from regiond.machines.core.view_store import read as read_machine
+from regiond.machines.hardware.boot.order_calls import restore_order, set_order
 from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import Operation
 from regiond.racks.calls.host_calls import HostCalls

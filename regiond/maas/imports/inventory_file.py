@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 
 from attrs import define, field, fields
 
-from common.bounded_json import TooMuchJson, loads
+from common.bodies.bounded_json import TooMuchJson, loads
 from common.errors import InvalidRequest
 from common.maas.inventory import Inventory, Origin
 from common.serialization import from_dict, to_dict

@@ -9,13 +9,13 @@ from attrs import evolve
 from common.errors import InvalidRequest
 from common.maas.inventory import Inventory, LeftOut, Machine
 from common.maas.pinning import pins_in_words
-from regiond.identifiers import check_hostname
 from regiond.maas.imports.model import ADOPT, KINDS, LEAVE_OUT, RENAME, Choices, ItemState, Plan, PlanItem, chosen
 from regiond.maas.imports.plan_clusters import cluster_items
 from regiond.maas.imports.plan_groups import group_items, network_items, problem_of, user_items
 from regiond.maas.imports.plan_hosts import host_items, known_hosts
 from regiond.maas.imports.region_state import KnownGuest, KnownHost, KnownMachine, RegionState
 from regiond.maas.imports.statuses import becomes
+from regiond.requests.identifiers import check_hostname
 
 
 def make_plan(

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from attrs import evolve
 
-from common.certificates import fingerprint, load_certificate
 from common.errors import InnkeeperError
 from common.maas.inventory import Cluster, Host, Inventory
+from common.trust.certificates import fingerprint, load_certificate
 from regiond.hosts.host_names import check_host_name
 from regiond.maas.imports.model import LEAVE_OUT, RENAME, Choices, ItemState, PlanItem, chosen
 from regiond.maas.imports.plan_groups import problem_of

@@ -10,7 +10,7 @@ from attrs import evolve
 from common.errors import InvalidRequest
 from common.maas.inventory import Host, Inventory
 from common.values import DriverType
-from regiond.hosts.host_address import parse_host_address
+from regiond.hosts.address.host_address import parse_host_address
 from regiond.hosts.host_names import check_host_name
 from regiond.maas.imports.model import LEAVE_OUT, RENAME, SAME, Choices, ItemState, PlanItem, chosen
 from regiond.maas.imports.plan_groups import problem_of

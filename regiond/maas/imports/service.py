@@ -10,16 +10,12 @@ from attrs import frozen
 
 from common.errors import Busy, InvalidRequest, NotFound, WrongState
 from common.maas.inventory import Inventory, Origin, SourceKind
-from common.operation_kinds import OperationKind
-from common.phrases import first_of, number_of
-from regiond.caller import Caller
+from common.words.operation_kinds import OperationKind
+from common.words.phrases import first_of, number_of
 from regiond.credentials.rewrap import MAAS_IMPORT_KEY
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
-from regiond.idempotency import service as idempotency_service
-from regiond.idempotency.model import IdempotencyKey
 from regiond.maas.access import maas_access
 from regiond.maas.imports import store, watched_store
 from regiond.maas.imports.inventories import Inventories
@@ -39,8 +35,12 @@ from regiond.maas.imports.plan import kept_choices, make_plan
 from regiond.maas.imports.plan_hosts import address_of, driver_of, known_hosts, project_of
 from regiond.maas.imports.region_state import RegionState, host_key, read_hosts, read_state
 from regiond.operations import intent_store
+from regiond.operations.idempotency import service as idempotency_service
+from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.operations.model import Operation, stored_request
 from regiond.operations.service import Operations
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
 
 MAX_FAILURES = 120  # of the operation itself, such as an unavailable database; those of objects do not count
 _MAX_NAMED = 5

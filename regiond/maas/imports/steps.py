@@ -10,14 +10,13 @@ from functools import partial
 from attrs import frozen
 
 from common.errors import Busy, DriverFailed, NotAllowed, NotFound, RackUnreachable, WrongState
-from common.operation_kinds import OperationKind
-from common.phrases import number_of
-from regiond.caller import Caller
+from common.words.operation_kinds import OperationKind
+from common.words.phrases import number_of
 from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.hosts.maintenance.changes import end_maintenance
 from regiond.hosts.model import HostState, HostView
-from regiond.hosts.view_store import read_host
+from regiond.hosts.views.view_store import read_host
 from regiond.maas.imports import store, watched_store
 from regiond.maas.imports.apply_groups import bring_groups, bring_users
 from regiond.maas.imports.apply_hosts import bring_hosts, finish_hosts, hosts_here
@@ -31,6 +30,7 @@ from regiond.maas.imports.work import Rooms, Work
 from regiond.operations import store as operation_store
 from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import Operation, Parent
+from regiond.requests.caller import Caller
 
 POLL_S = 2.0  # for refreshes, which are no children, and to open more adoptions; the last that ends wakes the import
 _MOST_REFRESHES = 10  # a region that has just started waits for its racks

@@ -12,7 +12,6 @@ from attrs import Factory, define, frozen
 from common.errors import DatabaseUnavailable, InnkeeperError
 from common.maas.inventory import Inventory
 from regiond.accounts.model import ImportedUser
-from regiond.caller import Caller
 from regiond.clusters.service import Clusters
 from regiond.db.pool import Database
 from regiond.dns.service import Dns
@@ -20,9 +19,10 @@ from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
 from regiond.maas.imports.model import KEEP, Failure, ItemState, Plan, PlanItem
 from regiond.maas.imports.region_state import RegionState
-from regiond.machines.adoption.imports import MachineAdoptions
+from regiond.machines.arrivals.adoption.imports import MachineAdoptions
 from regiond.networks.service import Networks
 from regiond.operations.model import Parent
+from regiond.requests.caller import Caller
 from regiond.tags.service import Tags
 
 

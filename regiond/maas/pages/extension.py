@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.api.services import Services
 from regiond.maas.imports.model import ImportRequest
 from regiond.maas.pages import import_pages, machine_page, parallel_pages, server_pages

@@ -6,23 +6,23 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from common.errors import InvalidRequest
-from common.phrases import number_of
+from common.words.phrases import number_of
 from regiond.api.replies import Reply
 from regiond.api.urls import id_in
-from regiond.caller import Permission
 from regiond.maas.api.imports import MAAS_IMPORT, MAAS_IMPORTS
 from regiond.maas.imports.model import KINDS, RENAME, Failure, ItemState, MaasImport, Plan, PlanItem
 from regiond.maas.pages.parallel_run import parallel_run
 from regiond.maas.services import MaasServices
+from regiond.requests.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import SECRET, TICK, FormField
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.forms.removal import Removal, confirm
-from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.settings.settings_page import SETTINGS
-from regiond.ui.table_view import in_memory
 from regiond.ui.texts import constant, text
+from regiond.ui.views.table_view import in_memory
 from regiond.ui.web_request import page_url
 
 IMPORTS = "maas-imports"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regiond.maas.services import MaasServices
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.machines.details.frame import CONFIGURATION, change_obstacle
 from regiond.ui.machines.details.vm_form import Sent, VmForm, vm_form
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 from regiond.ui.texts import constant, text
 
 SERVER, HOW = "server", "how"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from common.phrases import number_of
+from common.words.phrases import number_of
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.shared.lookups import find_host
 from regiond.api.urls import id_in
-from regiond.caller import Permission
 from regiond.hosts.model import HostView
 from regiond.maas.api.imports import MAAS_IMPORT
 from regiond.maas.pages.import_pages import CRUMBS, IMPORTS
 from regiond.maas.pages.parallel_run import DIFFERENCE_WORDS
 from regiond.maas.parallel.model import Difference
 from regiond.maas.services import MaasServices
+from regiond.requests.caller import Permission
 from regiond.ui.forms.question import Question, Subject, ask
-from regiond.ui.page import Page, Visit, form_pages, redirect_with_note
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect_with_note
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.texts import text
 from regiond.ui.web_request import page_url

@@ -9,7 +9,7 @@ from typing import Any
 from regiond.maas.imports.model import MaasImport
 from regiond.maas.parallel.model import DifferenceKind
 from regiond.maas.services import MaasServices
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 from regiond.ui.texts import constant
 
 _MOST_DIFFERENCES = 200

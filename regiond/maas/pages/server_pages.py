@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from regiond.api.replies import Reply
-from regiond.caller import Permission
 from regiond.maas.api.servers import SERVER, SERVERS
 from regiond.maas.bridge.model import MaasServer
 from regiond.maas.services import MaasServices
+from regiond.requests.caller import Permission
 from regiond.ui.forms.form_field import SECRET, FormField
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
-from regiond.ui.page import Page, Visit, redirect_with_note
+from regiond.ui.rendering.page import Page, Visit, redirect_with_note
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url

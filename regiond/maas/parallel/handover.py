@@ -9,12 +9,10 @@ from uuid import UUID
 from attrs import frozen
 
 from common.errors import Busy, WrongState
-from common.phrases import first_of, number_of
-from regiond.caller import Caller
+from common.words.phrases import first_of, number_of
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
 from regiond.hosts.maintenance.changes import begin_maintenance
-from regiond.idempotency.model import IdempotencyKey
 from regiond.maas.imports import store as import_store
 from regiond.maas.imports.model import LEAVE_OUT, PARALLEL_RUN, Choices, MaasImport
 from regiond.maas.imports.service import MaasImports, TakenHost
@@ -23,9 +21,11 @@ from regiond.maas.parallel import store
 from regiond.maas.parallel.model import Difference, GivenBack, WatchedHost
 from regiond.maas.parallel.store import TakenMachine
 from regiond.maas.parallel.watch import Comparisons
-from regiond.machines.adoption.intents import open_forget
-from regiond.machines.view_store import read as read_machine
+from regiond.machines.arrivals.adoption.intents import open_forget
+from regiond.machines.core.view_store import read as read_machine
+from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.operations.model import Operation
+from regiond.requests.caller import Caller
 
 # Of the reading by which a host is taken over, since its begin: it may take half of that.
 MAX_AGE = timedelta(minutes=30)

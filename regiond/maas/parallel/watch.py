@@ -11,7 +11,6 @@ from attrs import frozen
 from common.errors import DatabaseUnavailable, InnkeeperError, WrongState
 from common.maas.inventory import Inventory
 from common.process.periodic import PeriodicTask
-from regiond.caller import Caller
 from regiond.credentials.rewrap import MAAS_IMPORT_KEY
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
@@ -24,6 +23,7 @@ from regiond.maas.imports.service import MaasImports, counts_of
 from regiond.maas.parallel import store
 from regiond.maas.parallel.comparison import SeenHost, compare, presence_of
 from regiond.maas.parallel.model import MAX_DIFFERENCES, ParallelRun
+from regiond.requests.caller import Caller
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ from regiond.db.pool import Db
 from regiond.maas.bridge import registration_store
 from regiond.maas.bridge.registrations import open_end, open_end_of
 from regiond.maas.reconciliation import detection, store
-from regiond.machines.view_store import read as read_machine
+from regiond.machines.core.view_store import read as read_machine
 from regiond.racks.service import read_installation_id
 from regiond.reconciler.model import Discrepancy
 

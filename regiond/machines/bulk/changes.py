@@ -8,32 +8,32 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import InvalidRequest
-from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.ledger import capacities
 from regiond.ledger.model import DiscreteResources, HostCapacity
-from regiond.machines.boot.model import checked_order
 from regiond.machines.bulk.hardware_plans import disks_within_capacity, needs_within_capacity, nics_within_capacity
 from regiond.machines.bulk.named_parts import named_nic, needed
 from regiond.machines.bulk.plans import plans_or_reasons, sentences, within_quotas
 from regiond.machines.bulk.resize_plans import balance, within_capacity
-from regiond.machines.compose.candidate_store import read_candidates
-from regiond.machines.disks.model import check_new
-from regiond.machines.hardware_kinds import HardwareChanges
-from regiond.machines.model import MachineView
-from regiond.machines.nic_changes.model import one_requirement
-from regiond.machines.resize.binding import newly_taken, together
-from regiond.machines.resize.changes import Resize
-from regiond.machines.resize.model import check_size
+from regiond.machines.core.candidate_store import read_candidates
+from regiond.machines.core.wanted_nics import resolve_nics
+from regiond.machines.hardware.boot.model import checked_order
+from regiond.machines.hardware.disks.model import check_new
+from regiond.machines.hardware.hardware_kinds import HardwareChanges
+from regiond.machines.hardware.nic_changes.model import one_requirement
+from regiond.machines.hardware.resize.binding import newly_taken, together
+from regiond.machines.hardware.resize.changes import Resize
+from regiond.machines.hardware.resize.model import check_size
 from regiond.machines.values.boot import BootToSet
 from regiond.machines.values.bulk import BulkAction, BulkChange
 from regiond.machines.values.disk_references import named_disk
 from regiond.machines.values.disks import DiskPlan, DiskToAdd, NamedDisk
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.nics import NamedNic, NicPlan, NicToAdd
 from regiond.machines.values.resize import ResizePlan, SizeRequest, Takes
-from regiond.machines.wanted_nics import resolve_nics
 from regiond.operations.model import Operation, Parent
 from regiond.placement.requirements import NicRequirement
+from regiond.requests.caller import Caller
 
 
 @frozen

@@ -8,17 +8,17 @@ from typing import TypeVar
 
 from attrs import evolve
 
-from common.disk_sizes import whole_size
+from common.disks.disk_sizes import whole_size
 from common.errors import InnkeeperError, OutOfCapacity
 from common.units import gb
 from regiond.machines.bulk.named_parts import Need
-from regiond.machines.disks.model import add_plan as disk_plan
-from regiond.machines.disks.placement import pool_on
-from regiond.machines.model import MachineView
-from regiond.machines.nic_changes.attachment import attached_on
-from regiond.machines.nic_changes.model import add_plan as nic_plan
-from regiond.machines.nic_changes.model import checked_name
+from regiond.machines.hardware.disks.model import add_plan as disk_plan
+from regiond.machines.hardware.disks.placement import pool_on
+from regiond.machines.hardware.nic_changes.attachment import attached_on
+from regiond.machines.hardware.nic_changes.model import add_plan as nic_plan
+from regiond.machines.hardware.nic_changes.model import checked_name
 from regiond.machines.values.disks import DiskPlan, DiskToAdd
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.nics import NicPlan, NicToAdd
 from regiond.placement.candidate import Candidate
 from regiond.placement.nic_attachment import port_of

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from common.errors import DatabaseUnavailable, InnkeeperError
-from common.phrases import number_of
+from common.words.phrases import number_of
 from regiond.db.pool import Database
-from regiond.machines.model import MachineView
 from regiond.machines.values.bulk import BulkAction
+from regiond.machines.values.model import MachineView
 from regiond.quotas.model import Charge, Holdings
 from regiond.quotas.service import refusals_now
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
-from common.phrases import number_of
+from common.words.phrases import number_of
 from regiond.machines.values.boot import BootToSet
 from regiond.machines.values.bulk import DEFAULT_AT_ONCE, BulkAction, BulkChange
 from regiond.machines.values.clones import CloneRequest

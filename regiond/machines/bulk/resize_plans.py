@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
-from common.capacity import Capacity, ResourceCapacity
+from common.hosts.capacity import Capacity, ResourceCapacity
 from regiond.ledger.model import HostCapacity
-from regiond.machines.model import MachineView
-from regiond.machines.resize.model import shortage
+from regiond.machines.hardware.resize.model import shortage
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.resize import ResizePlan
 from regiond.quotas.model import Charge, Holdings
 

@@ -5,38 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed
-from common.operation_kinds import OperationKind
-from common.phrases import number_of
 from common.values import PowerState
-from regiond.caller import Caller, check_object
+from common.words.operation_kinds import OperationKind
+from common.words.phrases import number_of
 from regiond.credentials.rewrap import BULK_USER_DATA
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
-from regiond.idempotency import service as idempotency_service
-from regiond.idempotency.model import IdempotencyKey
-from regiond.machines import view_store
+from regiond.machines.arrivals.clones.service import Clones
 from regiond.machines.bulk import store
 from regiond.machines.bulk.changes import BulkChanges, stored
 from regiond.machines.bulk.plans import in_turn, plans_or_reasons, sentences, stays
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest, stopped
-from regiond.machines.clones.service import Clones
-from regiond.machines.deployment.service import Deployments
-from regiond.machines.machine_removal_plan import MachineRemovalPlan
-from regiond.machines.model import MachineView
-from regiond.machines.operation_intents import check_idle
-from regiond.machines.ownership.release_requests import Releases
-from regiond.machines.ownership_rules import check_may_release, check_unlocked
+from regiond.machines.core import view_store
+from regiond.machines.core.operation_intents import check_idle
+from regiond.machines.core.ownership_rules import check_may_release, check_unlocked
+from regiond.machines.leaving.ownership.release_requests import Releases
+from regiond.machines.removal_plans.machine_removal_plan import MachineRemovalPlan
+from regiond.machines.running.deployment.service import Deployments
 from regiond.machines.service import Machines
 from regiond.machines.values.bulk import DEFAULT_AT_ONCE, MAX_BULK_MACHINES, BulkAction, BulkChange
 from regiond.machines.values.clones import CloneRequest
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.requests import DEFAULT_RELEASE, DeployRequest, ReleaseOptions
 from regiond.machines.values.search import MachineFilter
 from regiond.operations import intent_store
 from regiond.operations import store as operation_store
+from regiond.operations.idempotency import service as idempotency_service
+from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.operations.model import Operation, stored_request
 from regiond.operations.service import Operations
 from regiond.quotas.model import Charge, Holdings
 from regiond.quotas.service import refusals_now
+from regiond.requests.caller import Caller, check_object
 
 _Plan = MachineRemovalPlan | str | None  # what is removed, the reason why the machine does not change, or neither
 _DEFAULT_DEPLOY = DeployRequest()

@@ -7,18 +7,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from attrs import evolve
 
 from common.errors import Busy, DatabaseUnavailable, DriverFailed, InnkeeperError, NotAllowed, WrongState
-from common.operation_kinds import OperationKind
-from common.phrases import number_of
-from regiond.caller import Caller, check_object
+from common.words.operation_kinds import OperationKind
+from common.words.phrases import number_of
 from regiond.credentials.rewrap import BULK_USER_DATA
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
+from regiond.machines.arrivals.clones.service import Clones
 from regiond.machines.bulk import store
 from regiond.machines.bulk.changes import BulkChanges
 from regiond.machines.bulk.progress import BulkMachine, BulkRequest, failure_of, progress, result_of
-from regiond.machines.clones.service import Clones
-from regiond.machines.deployment.service import Deployments
-from regiond.machines.ownership.release_requests import Releases
+from regiond.machines.leaving.ownership.release_requests import Releases
+from regiond.machines.running.deployment.service import Deployments
 from regiond.machines.service import Machines
 from regiond.machines.values.bulk import BulkAction
 from regiond.machines.values.power import PowerRequest
@@ -27,6 +26,7 @@ from regiond.operations import intent_store
 from regiond.operations import store as operation_store
 from regiond.operations.handler import Journal, LeaseLost, Outcome
 from regiond.operations.model import Child, ErrorRecord, Operation, Parent, stored_request
+from regiond.requests.caller import Caller, check_object
 
 CHILD_FALLBACK_S = 2.0  # for a child that ends before its parent has begun to wait
 

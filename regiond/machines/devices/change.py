@@ -8,19 +8,19 @@ from typing import TypeVar
 from attrs import frozen
 
 from common.errors import InvalidRequest
-from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
-from regiond.machines import lifecycle_store, view_store
+from regiond.machines.core import lifecycle_store, view_store
+from regiond.machines.core.nics import store as nic_store
+from regiond.machines.core.ownership_rules import check_owner
 from regiond.machines.devices import store
 from regiond.machines.devices.model import check_own_device, check_vlan
-from regiond.machines.model import MachineView
-from regiond.machines.nics import store as nic_store
-from regiond.machines.ownership_rules import check_owner
 from regiond.machines.values.devices import DeviceFilter, DeviceView
+from regiond.machines.values.model import MachineView
 from regiond.networks import store as network_store
 from regiond.networks.model import Vlan
-from regiond.validation_messages import existing
+from regiond.requests.caller import Caller
+from regiond.requests.validation_messages import existing
 
 T = TypeVar("T")
 

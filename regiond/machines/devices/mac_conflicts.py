@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.machines import lifecycle_store
+from regiond.machines.core import lifecycle_store
 from regiond.machines.devices import store
 
 

@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterable
 
 from common.errors import InvalidRequest, NotAllowed, NotFound, WrongState
-from regiond.caller import Caller
 from regiond.groups.model import Zone
-from regiond.machines.model import MachineView
-from regiond.machines.nics.model import ADDRESSED, check_interface_name
-from regiond.machines.ownership_rules import check_owner
+from regiond.machines.core.nics.model import ADDRESSED, check_interface_name
+from regiond.machines.core.ownership_rules import check_owner
 from regiond.machines.values.devices import (
     MAX_DEVICE_NICS,
     MAX_DEVICES,
@@ -19,9 +17,11 @@ from regiond.machines.values.devices import (
     DeviceNicView,
     DeviceView,
 )
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.nics import LinkMode, LinkRequest
 from regiond.machines.values.states import MachineState
 from regiond.networks.model import Subnet, Vlan
+from regiond.requests.caller import Caller
 
 _PARENT_STATES = (MachineState.ALLOCATED, MachineState.DEPLOYING, MachineState.DEPLOYED)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from common.errors import InvalidRequest
-from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.groups.service import Groups
+from regiond.machines.core.nics.model import ADDRESSED, MODES, checked_tags, link_text
 from regiond.machines.devices import store
 from regiond.machines.devices.change import DeviceChange, change_device, check_mac, read_device
 from regiond.machines.devices.model import (
@@ -21,12 +20,13 @@ from regiond.machines.devices.model import (
     free_name,
     released_text,
 )
-from regiond.machines.nics.model import ADDRESSED, MODES, checked_tags, link_text
 from regiond.machines.values.devices import DeviceNicChange, DeviceNicView
 from regiond.machines.values.nics import LinkMode, LinkRequest
 from regiond.networks import store as network_store
 from regiond.networks.ipam import link_store, links
-from regiond.validation_messages import no_object
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.validation_messages import no_object
 
 
 class DeviceNics:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from common.errors import InvalidRequest
-from regiond.caller import Caller
 from regiond.db.pool import Db, reading
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.groups.model import DEFAULT_ZONE_ID
-from regiond.identifiers import check_hostname, new_system_id
-from regiond.long_list import LongList
-from regiond.machines import lifecycle_store, view_store
+from regiond.machines.core import lifecycle_store, view_store
+from regiond.machines.core.ownership_rules import check_owner_data
 from regiond.machines.devices import store
 from regiond.machines.devices.change import DeviceChange, change_device, check_mac, read_device
 from regiond.machines.devices.model import (
@@ -24,9 +21,12 @@ from regiond.machines.devices.model import (
     released_text,
 )
 from regiond.machines.devices.nics import DeviceNics
-from regiond.machines.model import MachineView
-from regiond.machines.ownership_rules import check_owner_data
 from regiond.machines.values.devices import DeviceFilter, DeviceView, NewDevice
+from regiond.machines.values.model import MachineView
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.identifiers import check_hostname, new_system_id
+from regiond.requests.long_list import LongList
 
 _TRIES = 5
 

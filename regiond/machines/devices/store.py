@@ -11,13 +11,13 @@ import asyncpg
 from attrs import frozen
 
 from common.errors import InvalidRequest, WrongState
-from regiond.caller import Caller, seen_by, visible_pool_ids
 from regiond.db.pool import Db, Row, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.values.devices import DeviceFilter, DeviceNicView, DeviceView
 from regiond.networks import store as network_store
 from regiond.networks.model import Subnet
-from regiond.validation_messages import no_object
+from regiond.requests.caller import Caller, seen_by, visible_pool_ids
+from regiond.requests.validation_messages import no_object
 
 _FIELDS = """
     select d.id, d.system_id, d.hostname, d.description, d.created_at, m.system_id as parent, m.id as parent_id,

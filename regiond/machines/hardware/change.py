@@ -10,23 +10,23 @@ from uuid import UUID
 from attrs import AttrsInstance, frozen
 
 from common.errors import InnkeeperError
-from common.operation_kinds import OperationKind
-from common.rpc.command import Command
-from common.rpc.host_commands import HostCall
+from common.rpc.commands.command import Command
+from common.rpc.commands.host_commands import HostCall
 from common.values import Guest
-from regiond.caller import Caller
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db
 from regiond.events.model import Level
 from regiond.exports.writing import ExportFiles
-from regiond.idempotency.model import IdempotencyKey
 from regiond.images.service import Images
+from regiond.machines.core.operation_intents import check_owner_is, open_operation
+from regiond.machines.core.steps import Target, find_guest, record_event, wait_for_command
 from regiond.machines.hardware.requests import HardwareRequests
-from regiond.machines.model import MachineView
-from regiond.machines.operation_intents import check_owner_is, open_operation
-from regiond.machines.steps import Target, find_guest, record_event, wait_for_command
+from regiond.machines.values.model import MachineView
 from regiond.operations.handler import Journal, Outcome, fence_of
+from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.operations.model import Operation, Parent
 from regiond.racks.calls.host_calls import HostCalls
+from regiond.requests.caller import Caller
 
 A = TypeVar("A")  # what a caller asks
 R = TypeVar("R", bound=AttrsInstance)  # what the operation's row stores

@@ -7,16 +7,16 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from regiond.caller import Caller
 from regiond.db.pool import Database, Db
-from regiond.idempotency import service as idempotency_service
-from regiond.idempotency.model import IdempotencyKey
-from regiond.machines import view_store
-from regiond.machines.model import MachineView
-from regiond.machines.ownership_rules import check_may_change
+from regiond.machines.core import view_store
+from regiond.machines.core.ownership_rules import check_may_change
+from regiond.machines.values.model import MachineView
+from regiond.operations.idempotency import service as idempotency_service
+from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.racks.calls.host_calls import HostCalls
+from regiond.requests.caller import Caller
 
 T = TypeVar("T")
 Open = Callable[[Db], Awaitable[tuple[int, T]]]  # opens the operation in the transaction; returns its id, and the plan

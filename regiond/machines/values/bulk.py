@@ -7,13 +7,13 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from common.operation_kinds import OperationKind
 from common.values import PowerAction
-from regiond.caller import Permission
+from common.words.operation_kinds import OperationKind
 from regiond.machines.values.boot import BootToSet
 from regiond.machines.values.disks import DiskToAdd, NamedDisk
 from regiond.machines.values.nics import NamedNic, NicToAdd
 from regiond.machines.values.resize import SizeRequest
+from regiond.requests.caller import Permission
 
 MAX_BULK_MACHINES = 500
 MAX_AT_ONCE = 16

@@ -5,8 +5,8 @@ from __future__ import annotations
 from attrs import frozen
 
 from common.boot import BootDevice
-from common.deployment_spec import ImageRef
-from common.guest_content import DiskSource
+from common.guests.deployment_spec import ImageRef
+from common.guests.guest_content import DiskSource
 from common.values import GuestRef
 from regiond.machines.values.states import MachineState
 

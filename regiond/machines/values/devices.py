@@ -7,9 +7,9 @@ from datetime import datetime
 
 from attrs import Factory, field, frozen
 
-from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.networks.model import Address, Subnet, Vlan
+from regiond.requests.caller import Caller
 
 MAX_DEVICES = 64  # of one machine
 MAX_OWN_DEVICES = 64  # of one account, on no machine: they can have addresses in every subnet

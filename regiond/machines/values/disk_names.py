@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from common.device_names import lxd_device_name, lxd_serial
+from common.disks.device_names import lxd_device_name, lxd_serial
+from common.disks.volume_names import short_volume_name, volume_name
 from common.values import DriverType, OwnershipMarker
-from common.volume_names import short_volume_name, volume_name
-from regiond.identifiers import serial
+from regiond.requests.identifiers import serial
 
 _SHORT = {"Incus"}  # products that accept at most 64 characters
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from common.device_names import block_device_name
+from common.disks.device_names import block_device_name
 from common.errors import InvalidRequest, NotFound
-from regiond.identifiers import as_id, split_reference
 from regiond.machines.values.disks import DiskView
+from regiond.requests.identifiers import as_id, split_reference
 
 _MAX_SHOWN = 64  # characters
 

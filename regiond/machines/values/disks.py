@@ -7,9 +7,9 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from regiond.caller import Caller
 from regiond.groups.model import ResourcePool
 from regiond.quotas.model import Charge, Holdings
+from regiond.requests.caller import Caller
 
 
 class DiskOrigin(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from common.boot import BootOnce
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import DiskSize, GuestSize
 from regiond.operations.model import LEFT_OUT
 

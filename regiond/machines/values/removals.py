@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from common.discovery import VolumeRef
+from common.hosts.discovery import VolumeRef
 from common.values import GuestRef, OwnershipMarker
 from regiond.operations.model import LEFT_OUT, AfterEarlier
 

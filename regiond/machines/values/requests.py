@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
-from common.compose_request import ComposeRequest
+from common.guests.compose_request import ComposeRequest
 from common.values import DriverType
 from regiond.exports.model import ExportedDisk
 from regiond.machines.values.clones import Copied

@@ -10,7 +10,7 @@ from attrs import field, frozen
 from regiond.machines.values.criteria import MachineCriteria
 from regiond.machines.values.states import MachineState
 from regiond.machines.values.used import UsedAmounts
-from regiond.search_query import SearchQuery
+from regiond.requests.search_query import SearchQuery
 
 
 @frozen(kw_only=True)

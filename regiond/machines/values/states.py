@@ -9,7 +9,7 @@ from attrs import frozen
 
 
 class MachineState(StrEnum):
-    """The lifecycle state of a machine; `regiond.machines.lifecycle` has the transitions."""
+    """The lifecycle state of a machine; `regiond.machines.values.lifecycle` has the transitions."""
 
     COMPOSING = "composing"
     ADOPTING = "adopting"  # an operation is writing our marker onto an existing guest

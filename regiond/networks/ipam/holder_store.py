@@ -6,9 +6,9 @@ a caller, the region's own messages name none, since others read them. None: nob
 
 from __future__ import annotations
 
-from regiond.caller import Caller, visible_pool_ids
 from regiond.db.pool import Db
 from regiond.networks.model import Address
+from regiond.requests.caller import Caller, visible_pool_ids
 
 _CLAIMED = """
     select case when visible and m.id is null then 'device ' || d.hostname

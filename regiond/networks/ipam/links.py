@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from common.errors import InvalidRequest, NotFound, OutOfCapacity, WrongState
-from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.networks import interface_store
 from regiond.networks.base_service import checked_address, find_subnet
@@ -15,6 +14,7 @@ from regiond.networks.ipam import store as ipam_store
 from regiond.networks.ipam.service import obstacle
 from regiond.networks.ipam.usage import free_addresses, taken_addresses
 from regiond.networks.model import Address, IpRange, Subnet, UsedAddress
+from regiond.requests.caller import Caller
 
 FIELD = "ip_address"  # of the request
 _MAX_NAMED = 3

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from common.errors import InvalidRequest, NotFound
-from regiond.caller import Caller
 from regiond.db.pool import Db, reading
-from regiond.deletion_plan import DeletionPlan
 from regiond.events.service import Events
 from regiond.networks import store
 from regiond.networks.base_service import BaseService, check_text, checked_address, find_subnet, first_names
 from regiond.networks.ipam import store as ipam_store
 from regiond.networks.model import Address, IpRange, RangeChange, Subnet
-from regiond.validation_messages import no_object
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import DeletionPlan
+from regiond.requests.validation_messages import no_object
 
 TYPES = ("reserved", "dynamic")
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.errors import InvalidRequest, WrongState
-from common.guest_spec import NicAddress
-from regiond.caller import Caller
+from common.guests.guest_spec import NicAddress
 from regiond.db.pool import Db
 from regiond.networks import store
 from regiond.networks.base_service import checked_address
 from regiond.networks.ipam import holder_store
 from regiond.networks.ipam import store as ipam_store
 from regiond.networks.model import Address, Subnet
+from regiond.requests.caller import Caller
 
 FIELD = "interfaces"  # the request's field with the address
 _SMALLEST = 2  # an IPv4 network with two addresses has no network or broadcast address

@@ -13,12 +13,12 @@ import structlog
 from attrs import evolve
 
 from common.addresses.host_identity import check_pin, identity_fingerprint
-from common.certificates import fingerprint, load_certificate
 from common.errors import DeadlineExceeded, HostUnreachable, InnkeeperError, NotTrusted, PeerChanged, Unsupported
-from common.hidden_text import hidden, hidden_place
-from common.rpc.host_commands import HOST_IDENTIFY, NOTHING_BEGAN, HostCall, TrustCall
+from common.rpc.commands.host_commands import HOST_IDENTIFY, NOTHING_BEGAN, HostCall, TrustCall
 from common.rpc.link import Link
+from common.trust.certificates import fingerprint, load_certificate
 from common.values import HostAccess, PeerIdentity
+from common.words.hidden_text import hidden, hidden_place
 from regiond.credentials import model as credential_model
 from regiond.credentials import sent_store
 from regiond.credentials.model import SentCredential

@@ -9,10 +9,10 @@ from uuid import UUID
 from attrs import evolve, frozen
 
 from common.errors import InnkeeperError, ResponseRejected
-from common.hidden_text import hidden, hidden_place
-from common.rpc.host_commands import HOST_IDENTIFY, HostCall
+from common.rpc.commands.host_commands import HOST_IDENTIFY, HostCall
 from common.rpc.link import Link
 from common.values import HostAccess, HostFacts, PeerIdentity
+from common.words.hidden_text import hidden, hidden_place
 from regiond.racks.calls.access_guard import AccessGuard, NotServed, without_secrets
 from regiond.racks.calls.connected_racks import NEXT_RACK, ConnectedRacks, KnownReach, disconnect, representative
 from regiond.racks.calls.discovery_parts import gather_discovery

@@ -16,7 +16,7 @@ from common.errors import (
     ResponseRejected,
     UnsupportedByPeer,
 )
-from common.rpc.host_commands import HOST_DISCONNECT, DisconnectCall
+from common.rpc.commands.host_commands import HOST_DISCONNECT, DisconnectCall
 from common.rpc.link import Link
 from regiond.racks.calls.live_links import LiveLinks
 from regiond.racks.reach_model import DisconnectedRack, RackCandidate

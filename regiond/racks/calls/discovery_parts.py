@@ -6,11 +6,11 @@ from contextlib import aclosing
 
 from attrs import evolve
 
-from common.discovery import Discovery, ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem
-from common.hidden_text import with_hidden_places
-from common.rpc.host_commands import HOST_DISCOVER, HostCall
+from common.hosts.discovery import Discovery, ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem
+from common.rpc.commands.host_commands import HOST_DISCOVER, HostCall
 from common.rpc.link import Link
 from common.values import Guest, HostAccess
+from common.words.hidden_text import with_hidden_places
 
 
 async def gather_discovery(link: Link, access: HostAccess, deadline_s: float) -> Discovery | None:

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import structlog
 
-from common.discovery import Discovery
 from common.errors import (
     Busy,
     DatabaseUnavailable,
@@ -25,12 +24,13 @@ from common.errors import (
     ResponseRejected,
     UnsupportedByPeer,
 )
-from common.hidden_text import hidden
-from common.rpc.command import Command
-from common.rpc.host_commands import HOST_REACH, NOTHING_BEGAN, Fence, HostCall
+from common.hosts.discovery import Discovery
+from common.rpc.commands.command import Command
+from common.rpc.commands.host_commands import HOST_REACH, NOTHING_BEGAN, Fence, HostCall
 from common.rpc.link import Link
 from common.rpc.session import IDLE_TIMEOUT_S
 from common.values import HostAccess
+from common.words.hidden_text import hidden
 from regiond.racks.calls.access_guard import AccessGuard, HostRequest, NotServed, greet
 from regiond.racks.calls.connected_racks import NEXT_RACK, ConnectedRacks, KnownReach, disconnect, lacks_command
 from regiond.racks.calls.discovery_parts import gather_discovery

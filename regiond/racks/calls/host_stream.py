@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
-from common.rpc.command import Command
+from common.rpc.commands.command import Command
 from common.rpc.link import Link
 
 Q = TypeVar("Q")

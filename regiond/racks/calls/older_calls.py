@@ -11,10 +11,10 @@ from uuid import UUID
 import structlog
 
 from common.errors import Busy, DeadlineExceeded, InnkeeperError, RackUnreachable, StaleAttempt
-from common.phrases import first_of
-from common.rpc.host_commands import HOST_FENCE, MAX_CALL_S, Fence, FenceCall
+from common.rpc.commands.host_commands import HOST_FENCE, MAX_CALL_S, Fence, FenceCall
 from common.rpc.link import Link
 from common.rpc.session import IDLE_TIMEOUT_S
+from common.words.phrases import first_of
 from regiond.racks.reach_model import AwaitedRack, RackCandidate, WaitLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from common.addresses.host_identity import identity_fingerprint
-from common.deployment_spec import HostImage
-from common.disk_content import MAX_PART_BYTES, ReadPart
+from common.disks.disk_content import MAX_PART_BYTES, ReadPart
 from common.errors import InvalidRequest
-from common.guest_spec import GuestSpec
-from common.phrases import number_of
-from common.rpc.hardware_commands import ReadDiskCall
-from common.rpc.host_commands import ComposeCall, FindImageCall, FoundGuest, GuestCall, HostCall, MarkerCall
+from common.guests.deployment_spec import HostImage
+from common.guests.guest_spec import GuestSpec
+from common.rpc.commands.hardware_commands import ReadDiskCall
+from common.rpc.commands.host_commands import ComposeCall, FindImageCall, FoundGuest, GuestCall, HostCall, MarkerCall
 from common.values import Guest, OwnershipMarker, PeerIdentity
+from common.words.phrases import number_of
 
 _MAX_DISK_BYTES = 2**44
 _MAX_STATE = 200

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from common.errors import DeadlineExceeded, HostHung, HostUnreachable, InnkeeperError
-from common.rpc.host_commands import HOST_REACH, HostCall
+from common.rpc.commands.host_commands import HOST_REACH, HostCall
 from common.rpc.link import Link
 from common.values import HostAccess
 from regiond.racks.calls.access_guard import greet

@@ -16,8 +16,8 @@ import structlog
 from attrs import evolve
 
 from common.errors import InnkeeperError
-from common.rpc.usage_commands import RACK_USAGE, RACK_USAGE_HISTORY, UsageCall, UsageHistoryCall
-from common.usage import HostUsage, UsageHistory
+from common.hosts.usage import HostUsage, UsageHistory
+from common.rpc.commands.usage_commands import RACK_USAGE, RACK_USAGE_HISTORY, UsageCall, UsageHistoryCall
 from regiond.racks.calls.live_links import LiveLinks
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from common.certificates import Role
 from common.errors import NotAllowed
 from common.rpc.peers import Peer
+from common.trust.certificates import Role
 from regiond.db.pool import Database
 from regiond.racks import store
 from regiond.racks.admission_model import peer_id, require_admission

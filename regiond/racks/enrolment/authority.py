@@ -12,7 +12,10 @@ from pathlib import Path
 import structlog
 from attrs import field, frozen
 
-from common.certificates import (
+from common.errors import BadSettings, InvalidRequest, NotTrusted
+from common.process.private_files import make_private_folder, write_private
+from common.rpc.tls import RegionTls
+from common.trust.certificates import (
     REGION_LIFETIME,
     Credentials,
     Role,
@@ -26,9 +29,6 @@ from common.certificates import (
     make_signing_request,
     utc_now,
 )
-from common.errors import BadSettings, InvalidRequest, NotTrusted
-from common.process.private_files import make_private_folder, write_private
-from common.rpc.tls import RegionTls
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

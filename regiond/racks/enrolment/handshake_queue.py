@@ -11,7 +11,7 @@ from typing import Protocol
 from attrs import frozen
 
 from common.addresses.ip_networks import network_of
-from regiond.request_limits import TokenBuckets
+from regiond.requests.request_limits import TokenBuckets
 
 _ALL = "all"  # the key of the one bucket that all share
 

@@ -14,11 +14,10 @@ from attrs import define, evolve, frozen
 from twisted.internet.interfaces import IListeningPort
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from common.certificates import Role, utc_now
 from common.errors import Busy, InnkeeperError, LinkLost, NotAllowed
 from common.process.deferreds import from_deferred
 from common.rpc.call_observer import UNOBSERVED, CallObserver
-from common.rpc.command import Command
+from common.rpc.commands.command import Command
 from common.rpc.connection import LinkFactory, LinkProtocol
 from common.rpc.frames import MAX_CLIENT_FRAME_BYTES
 from common.rpc.handlers import EventHandler, Handlers, Side, rejecting, reportable_error
@@ -26,9 +25,10 @@ from common.rpc.link import Link
 from common.rpc.peers import Peer
 from common.rpc.session import Limits
 from common.rpc.tls import RegionTls
-from regiond.listening import listen
+from common.trust.certificates import Role, utc_now
+from regiond.process.listening import listen
 from regiond.racks.enrolment.handshake_queue import HandshakeQueue, HandshakeRates
-from regiond.request_limits import TokenBuckets
+from regiond.requests.request_limits import TokenBuckets
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

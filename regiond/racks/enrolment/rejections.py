@@ -5,15 +5,15 @@ from __future__ import annotations
 import structlog
 
 from common.errors import DatabaseUnavailable, NotAllowed
-from common.hidden_text import hidden
 from common.rate_limit import RateLimiter
 from common.rpc.peers import Peer
+from common.words.hidden_text import hidden
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.identifiers import storable
 from regiond.racks import store
 from regiond.racks.admission_model import peer_id, rack_uuid
+from regiond.requests.identifiers import storable
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

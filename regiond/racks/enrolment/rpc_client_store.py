@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from regiond.caller import Caller
 from regiond.db.pool import Db, of_row
 from regiond.racks.admission_model import KnownClient
 from regiond.racks.model import RpcClientView
+from regiond.requests.caller import Caller
 
 _INSERT = """
     insert into rpc_client (id, name, account_id, certificate_fingerprint, certificate_expires_at, api_key_id)

@@ -8,19 +8,19 @@ from uuid import uuid4
 import asyncpg
 import structlog
 
-from common.certificates import CLIENT_LIFETIME, Role, Subject, fingerprint, load_certificate
 from common.errors import NameTaken, NotAllowed, NotFound
+from common.rpc.commands.region_commands import RenewCall, Renewed
 from common.rpc.peers import Peer
-from common.rpc.region_commands import RenewCall, Renewed
+from common.trust.certificates import CLIENT_LIFETIME, Role, Subject, fingerprint, load_certificate
 from regiond.accounts.grants import with_grants
-from regiond.caller import Caller
 from regiond.db.pool import Database, Db
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.racks.admission_model import check_name, peer_id, require_client
 from regiond.racks.enrolment import rpc_client_store
 from regiond.racks.enrolment.authority import Authority
 from regiond.racks.model import RpcClientView
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

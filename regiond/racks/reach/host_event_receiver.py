@@ -11,12 +11,12 @@ from weakref import WeakKeyDictionary
 import structlog
 from attrs import define, field
 
-from common.certificates import Role
 from common.errors import DatabaseUnavailable, InvalidRequest
 from common.rate_limit import RateLimiter
-from common.rpc.host_commands import HOST_EVENT, HOST_UNWATCHED, HostEvent, HostUnwatched
+from common.rpc.commands.host_commands import HOST_EVENT, HOST_UNWATCHED, HostEvent, HostUnwatched
 from common.rpc.link import Link
 from common.serialization import from_dict
+from common.trust.certificates import Role
 from common.values import GuestChange
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

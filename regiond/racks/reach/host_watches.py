@@ -9,7 +9,7 @@ import structlog
 from attrs import frozen
 
 from common.errors import DatabaseUnavailable, HostHung, HostUnreachable, InnkeeperError, ResponseRejected
-from common.rpc.host_commands import HOST_WATCH, HostCall
+from common.rpc.commands.host_commands import HOST_WATCH, HostCall
 from common.rpc.link import Link
 from common.values import HostAccess
 from regiond.racks.calls.access_guard import AccessGuard, NotServed

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import structlog
 
-from common.certificates import Role
 from common.errors import DatabaseUnavailable, InnkeeperError, LinkLost, ProtocolViolation
 from common.process.periodic import PeriodicTask
+from common.rpc.commands.region_commands import REGION_ADDRESSES, RegionAddresses
 from common.rpc.link import Link
 from common.rpc.peers import idle_timeout_of, release_of
-from common.rpc.region_commands import REGION_ADDRESSES, RegionAddresses
+from common.trust.certificates import Role
 from common.values import HostAccess
 from regiond.racks.calls.access_guard import AccessGuard
 from regiond.racks.calls.host_calls import HostCalls

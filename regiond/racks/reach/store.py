@@ -8,7 +8,6 @@ from uuid import UUID
 
 from common.errors import InnkeeperError
 from regiond.db.pool import Db
-from regiond.identifiers import storable
 from regiond.racks.reach_model import (
     CONNECTION_ERROR_CODES,
     AwaitedRack,
@@ -17,6 +16,7 @@ from regiond.racks.reach_model import (
     RecordedReach,
     WaitLimits,
 )
+from regiond.requests.identifiers import storable
 
 # Writes only changes.
 _RECORD_REACH = """

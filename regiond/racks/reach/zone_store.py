@@ -9,9 +9,9 @@ from uuid import UUID
 from attrs import frozen
 
 from regiond.db.pool import Db
-from regiond.identifiers import findable, split_reference
 from regiond.racks.reach_model import Zones
 from regiond.racks.unreachable import ZoneCoverage
+from regiond.requests.identifiers import findable, split_reference
 
 # The lock keeps the zones from being deleted until the transaction ends.
 _ZONES = """

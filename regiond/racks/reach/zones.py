@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from common.errors import InvalidRequest, NotFound, TokenRejected, WrongState
-from regiond.caller import Caller
 from regiond.db.pool import Db
 from regiond.events.service import Events
 from regiond.racks.reach import zone_store
 from regiond.racks.unreachable import zones_text
-from regiond.validation_messages import no_such
+from regiond.requests.caller import Caller
+from regiond.requests.validation_messages import no_such
 
 ALL_ZONES = "all zones"
 

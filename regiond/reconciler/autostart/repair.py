@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
-from regiond.machines import autostart
-from regiond.machines import view_store as machine_view_store
+from regiond.machines.core import view_store as machine_view_store
+from regiond.machines.hardware import autostart
 from regiond.racks.service import read_installation_id
 from regiond.reconciler.autostart import detection, store
 from regiond.reconciler.model import Discrepancy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from common.phrases import number_of
+from common.words.phrases import number_of
 from regiond.ledger.model import TotalMismatch
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Subject
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from attrs import frozen
 
+from common.disks.volume_names import marker_of_ours
 from common.units import BYTES_PER_GB
-from common.volume_names import marker_of_ours
 from regiond.machines.values.listed_disks import (
     ActualDisk,
     Comparison,

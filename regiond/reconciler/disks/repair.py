@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
-from regiond.machines.foreign_disks.store import record_disks as record_in_ledger
+from regiond.machines.remains.foreign_disks.store import record_disks as record_in_ledger
 from regiond.reconciler import locks
 from regiond.reconciler.disks import store
 from regiond.reconciler.disks.detection import detect

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db, of_row
-from regiond.machines.foreign_disks.store import listed_disks
+from regiond.machines.remains.foreign_disks.store import listed_disks
 from regiond.racks.service import read_installation_id
 from regiond.reconciler.disks.detection import MachineDisks
 

@@ -6,11 +6,11 @@ from common.errors import WrongState
 from common.values import GuestRef, OwnershipMarker
 from regiond.db.pool import Db
 from regiond.hosts import guest_ownership
-from regiond.hosts import view_store as host_view_store
 from regiond.hosts.discovery import store as discovery_store
-from regiond.machines.adoption.intents import open_adoption
-from regiond.machines.lifecycle_store import record_listed
-from regiond.machines.operation_intents import open_clean_up, open_marker_removal
+from regiond.hosts.views import view_store as host_view_store
+from regiond.machines.arrivals.adoption.intents import open_adoption
+from regiond.machines.core.lifecycle_store import record_listed
+from regiond.machines.core.operation_intents import open_clean_up, open_marker_removal
 from regiond.networks.interface_store import bind_nics
 from regiond.racks.service import read_installation_id
 from regiond.reconciler import locks

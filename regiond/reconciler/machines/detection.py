@@ -7,7 +7,7 @@ from datetime import datetime
 
 from attrs import frozen
 
-from common.phrases import number_of
+from common.words.phrases import number_of
 from regiond.machines.values.states import TRANSIENT, MachineState
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, MachineSubject, RepairPolicy
 

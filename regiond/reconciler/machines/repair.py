@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from regiond.db.pool import Db
 from regiond.hosts import guest_ownership
-from regiond.machines import lifecycle_store, operation_intents
-from regiond.machines import store as machine_store
-from regiond.machines import view_store as machine_view_store
-from regiond.machines.adoption import intents
-from regiond.machines.deployment import outcome
-from regiond.machines.model import MachineView
+from regiond.machines.arrivals.adoption import intents
+from regiond.machines.core import lifecycle_store, operation_intents
+from regiond.machines.core import store as machine_store
+from regiond.machines.core import view_store as machine_view_store
+from regiond.machines.running.deployment import outcome
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.states import MAAS_STATUS, MachineState
 from regiond.racks.service import read_installation_id
 from regiond.reconciler import locks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.db.pool import Db
-from regiond.machines import use_evidence
+from regiond.machines.core import use_evidence
 from regiond.reconciler import locks
 from regiond.reconciler.model import Discrepancy
 from regiond.reconciler.uses import detection, store

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.volume_names import index_of_volume
+from common.disks.volume_names import index_of_volume
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Subject, Texts
 
 

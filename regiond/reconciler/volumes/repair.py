@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from common.discovery import VolumeRef
+from common.hosts.discovery import VolumeRef
 from common.values import OwnershipMarker
 from regiond.db.pool import Db
-from regiond.machines.operation_intents import open_volume_removal
+from regiond.machines.core.operation_intents import open_volume_removal
 from regiond.racks.service import read_installation_id
 from regiond.reconciler.model import Discrepancy
 from regiond.reconciler.volumes import store

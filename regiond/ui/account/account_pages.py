@@ -8,7 +8,7 @@ from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.accounts import ACCOUNT
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.rendering.page import Page, Visit, redirect
 from regiond.ui.settings.quota_pages import uses
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url

@@ -12,7 +12,7 @@ from regiond.files.model import MAX_FILE_BYTES, MAX_FILES
 from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.forms.removal import Removal, confirm
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect
 from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 

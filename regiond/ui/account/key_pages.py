@@ -9,7 +9,7 @@ from regiond.api.resources.accounts.accounts import ACCOUNT
 from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.forms.removal import Removal, confirm
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 

@@ -10,13 +10,13 @@ from regiond.api.urls import id_in
 from regiond.attention.model import ObjectType
 from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
 from regiond.ui.attention.attention_page import attention_of
-from regiond.ui.browser_names import browser_name
 from regiond.ui.forms import session_end
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.forms.removal import Removal, confirm
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect
 from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
+from regiond.ui.words.browser_names import browser_name
 
 SSH_KEYS_PLACE = (SECTION, "ssh-keys")
 CLIENTS_PLACE = (SECTION, "clients")

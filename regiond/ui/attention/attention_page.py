@@ -10,7 +10,7 @@ from regiond.api.replies import Reply
 from regiond.attention.model import AttentionFilter, AttentionGroup, AttentionKind, ObjectType
 from regiond.ui.attention.attention_row import PAGE, AttentionRow, rows_of
 from regiond.ui.attention.kind_words import kind_text, kind_title
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.texts import text
 
 _FIRST = 10  # of each kind, on the page of all kinds

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from attrs import evolve, frozen
 
 from regiond.attention.model import AttentionGroup, AttentionItem, AttentionKind, ObjectType
-from regiond.caller import Caller
+from regiond.requests.caller import Caller
 from regiond.ui.attention.kind_words import kind_text
 from regiond.ui.texts import constant, text, translated
 from regiond.ui.web_request import page_url

@@ -12,8 +12,8 @@ from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_clusters import CLUSTER
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.shared.lookups import find_cluster
-from regiond.caller import Permission
 from regiond.clusters.model import ClusterView
+from regiond.requests.caller import Permission
 from regiond.ui.clusters.cluster_row import ClusterRow, cluster_row
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
@@ -24,9 +24,9 @@ from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.machines.machine_search import of_cluster
 from regiond.ui.machines.vm_table import read_table
-from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
-from regiond.ui.table_view import in_memory
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.texts import constant, counted, text
+from regiond.ui.views.table_view import in_memory
 from regiond.ui.web_request import page_url
 
 TABS = (

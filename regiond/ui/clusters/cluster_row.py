@@ -6,9 +6,9 @@ from attrs import frozen
 
 from common.product_commands import commands_of
 from regiond.clusters.model import ClusterView
-from regiond.ui import formats
-from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
 from regiond.ui.texts import text
+from regiond.ui.views import formats
+from regiond.ui.views.meter import Meter, memory_meter, meter_of, storage_meter
 
 
 @frozen(kw_only=True)

@@ -9,9 +9,9 @@ from attrs import evolve, frozen
 
 from regiond.api.serializers.events import EVENT_JSON
 from regiond.events.model import Event, EventFilter
-from regiond.ui.formats import iso
 from regiond.ui.lists.csv_lines import CSV, csv_lines
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
+from regiond.ui.views.formats import iso
 
 BATCH = 1000  # events of one query
 _COLUMNS = ("id", "at", "level", "kind", "message", "host", "vm", "task", "rack", "user")

@@ -12,10 +12,10 @@ from common.errors import InvalidRequest
 from regiond.api.declaration.field_types import FieldError, Timestamp
 from regiond.api.resources.shared.lookups import past_host, past_machine
 from regiond.events.model import EventFilter, Level
-from regiond.identifiers import as_id
-from regiond.ui.page import Visit
+from regiond.requests.identifiers import as_id
+from regiond.requests.validation_messages import no_choice
+from regiond.ui.rendering.page import Visit
 from regiond.ui.texts import text
-from regiond.validation_messages import no_choice
 
 T = TypeVar("T")
 LEVELS: Mapping[str, tuple[Level, ...]] = {

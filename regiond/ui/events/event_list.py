@@ -11,7 +11,7 @@ from regiond.ui.events.event_export import FORMATS
 from regiond.ui.events.event_filters import read_filters
 from regiond.ui.forms.refusal import UNPROCESSABLE
 from regiond.ui.lists.list_scope import ListScope
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 from regiond.ui.web_request import page_url
 
 SECTION = "events"

@@ -8,7 +8,7 @@ from regiond.ui.events.event_export import FORMATS, exported
 from regiond.ui.events.event_filters import read_filters
 from regiond.ui.events.event_list import SECTION, event_list
 from regiond.ui.lists.list_scope import everything
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.texts import text
 
 

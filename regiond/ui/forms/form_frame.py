@@ -10,7 +10,7 @@ from regiond.api.replies import Reply
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.refusal import Refusal
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 
 
 @frozen(kw_only=True)

@@ -8,7 +8,7 @@ from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.ui.forms.edit import Edit, begin_edit, read_edit
 from regiond.ui.forms.refusal import IN_CONFLICT, NOT_REFUSED, Refusal
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 
 Show = Callable[[Edit, Refusal], Awaitable[Reply]]
 Send = Callable[[Mapping[str, str]], Awaitable[Reply]]

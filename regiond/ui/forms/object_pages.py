@@ -11,14 +11,14 @@ from attrs import frozen
 from common.errors import NotFound
 from regiond.api.declaration.endpoint import Endpoint, Resource
 from regiond.api.replies import Reply
-from regiond.caller import Permission, check_object
+from regiond.requests.caller import Permission, check_object
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import SECRET, TICK, FormField
 from regiond.ui.forms.question import Question, is_answered, show
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.forms.removal import Removal, confirm
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect
 from regiond.ui.texts import text
 
 Place = Sequence[str | int]

@@ -13,7 +13,7 @@ from regiond.ui.forms.edit import begin_edit
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.forms.shown_plan import PLAN, Plan, digests_of, refusal_of_plan
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 from regiond.ui.texts import constant, text
 
 CONFIRMED = "confirmed"

@@ -11,10 +11,10 @@ from attrs import field, frozen
 from common.errors import InnkeeperError, NotAllowed, NotFound
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.replies import Reply
-from regiond.deletion_plan import AffectedRecord
+from regiond.requests.deletion_plan import AffectedRecord
 from regiond.ui.forms.question import NO_UNDO, Question, check_answer, is_answered, show
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
-from regiond.ui.page import Visit, redirect_with_note
+from regiond.ui.rendering.page import Visit, redirect_with_note
 from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 

@@ -8,12 +8,12 @@ from common.errors import NotFound
 from regiond.accounts.model import SessionView
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.sessions import SESSION
-from regiond.ui import formats
-from regiond.ui.browser_names import browser_name
 from regiond.ui.forms.question import Question, Subject, ask
-from regiond.ui.page import Visit, redirect_with_note
+from regiond.ui.rendering.page import Visit, redirect_with_note
 from regiond.ui.texts import text
+from regiond.ui.views import formats
 from regiond.ui.web_request import page_url
+from regiond.ui.words.browser_names import browser_name
 
 
 async def end_session(

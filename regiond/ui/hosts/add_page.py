@@ -13,8 +13,8 @@ from common.values import DriverType, Project
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOSTS
 from regiond.api.resources.shared.lookups import find_host
-from regiond.caller import Permission
 from regiond.hosts.model import HostView
+from regiond.requests.caller import Permission
 from regiond.ui.forms.question import Question, ask, is_answered, keeping
 from regiond.ui.forms.refusal import Problems, Refusal
 from regiond.ui.hosts.add_form import AddForm, next_step, read_add_form, type_names
@@ -24,7 +24,7 @@ from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.hosts.trust_actions import act_on_trust
 from regiond.ui.hosts.trust_steps import steps_so_far
 from regiond.ui.hosts.trust_view import trust_view
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.rendering.page import Page, Visit, redirect
 from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 

@@ -9,14 +9,14 @@ from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.api.resources.shared.lookups import find_host
-from regiond.caller import Permission
 from regiond.hosts.model import GuestView, HostView
-from regiond.identifiers import as_id
-from regiond.ui import formats
+from regiond.requests.caller import Permission
+from regiond.requests.identifiers import as_id
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import Question, Subject, ask
-from regiond.ui.page import Visit, form_pages, redirect_with_note
+from regiond.ui.rendering.page import Visit, form_pages, redirect_with_note
 from regiond.ui.texts import constant, counted, text
+from regiond.ui.views import formats
 from regiond.ui.web_request import page_url
 
 _OWNER_HELP = constant("Nobody else is given it. The owner can release it, which shuts it down")

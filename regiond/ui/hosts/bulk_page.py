@@ -9,20 +9,20 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import InnkeeperError, InvalidRequest
-from common.phrases import first_of
+from common.words.phrases import first_of
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
-from regiond.caller import Permission
 from regiond.hosts.model import HostView
-from regiond.identifiers import as_id
+from regiond.requests.caller import Permission
+from regiond.requests.identifiers import as_id
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import Question, Subject, ask, is_answered
 from regiond.ui.hosts import list_page
 from regiond.ui.hosts.host_questions import REASON
 from regiond.ui.hosts.list_page import HOSTS
 from regiond.ui.lists.list_kind import whole_query
-from regiond.ui.notes import task_in
-from regiond.ui.page import SEE_OTHER, Page, Visit, note_at
+from regiond.ui.rendering.notes import task_in
+from regiond.ui.rendering.page import SEE_OTHER, Page, Visit, note_at
 from regiond.ui.texts import constant, counted, text
 from regiond.ui.web_request import page_url, with_query
 

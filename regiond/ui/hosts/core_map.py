@@ -8,9 +8,9 @@ from itertools import groupby
 from attrs import evolve, frozen
 
 from regiond.hosts.model import GuestView
-from regiond.hosts.numa_model import NumaNodeView
-from regiond.ui import formats
+from regiond.hosts.numa.numa_model import NumaNodeView
 from regiond.ui.texts import constant, counted, text
+from regiond.ui.views import formats
 
 WIDTH, GAP, HEIGHT = 60, 2, 30
 WORDS = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from attrs import evolve
 
 from regiond.api.replies import Reply
-from regiond.api.serializers.hosts import HOST_JSON
+from regiond.api.serializers.vm_hosts.hosts import HOST_JSON
 from regiond.ui.hosts.list_page import HOSTS
 from regiond.ui.lists.export import export
 from regiond.ui.lists.list_kind import whole_query
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 
 COLUMNS = (
     "id", "name", "type", "state", "address", "project", "cluster_name", "zone.name", "pool.name", "tags",

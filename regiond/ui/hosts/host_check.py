@@ -9,8 +9,8 @@ from attrs import frozen
 
 from common.values import DriverType
 from regiond.hosts.model import HostView, StoragePoolView
-from regiond.ui import formats
 from regiond.ui.texts import counted, text
+from regiond.ui.views import formats
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 _EXPIRES_SOON_DAYS = 30

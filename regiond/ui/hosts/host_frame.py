@@ -12,7 +12,7 @@ from regiond.operations.model import OPEN_STATES
 from regiond.ui.attention.attention_page import OF_HOSTS, attention_of
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import read_rows
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 from regiond.ui.texts import constant
 
 TABS = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from attrs import frozen
 
 from regiond.hosts.model import HostView
-from regiond.ui import formats
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 from regiond.ui.texts import constant, text
+from regiond.ui.views import formats
 
 _STATES = {
     "copying": constant("Being copied"),

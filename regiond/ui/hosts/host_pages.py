@@ -15,7 +15,7 @@ from regiond.ui.hosts.numa_cards import numa_cards
 from regiond.ui.lists.kept_disks import kept_choices
 from regiond.ui.lists.list_scope import of_host
 from regiond.ui.lists.task_list import task_list
-from regiond.ui.page import Page, Visit, redirect, redirect_with_note
+from regiond.ui.rendering.page import Page, Visit, redirect, redirect_with_note
 from regiond.ui.usage.usage_card import usage_card
 
 

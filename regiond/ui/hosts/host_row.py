@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from common.values import DriverType
-from regiond.hosts.host_condition import STALE_AFTER, HostCondition, Judgement, judge
 from regiond.hosts.model import CONSOLE_TAG, HostView
-from regiond.ui import formats
+from regiond.hosts.views.host_condition import STALE_AFTER, HostCondition, Judgement, judge
 from regiond.ui.hosts.trust_advice import Advice, advice_of
-from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
 from regiond.ui.texts import constant, text
+from regiond.ui.views import formats
+from regiond.ui.views.meter import Meter, memory_meter, meter_of, storage_meter
 
 _TYPES = {DriverType.LXD: "LXD", DriverType.LIBVIRT: "libvirt"}
 

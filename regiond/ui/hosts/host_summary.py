@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from common.capacity import Capacity, ResourceCapacity
+from common.hosts.capacity import Capacity, ResourceCapacity
 from regiond.hosts.model import HostView, StoragePoolView
-from regiond.ui import formats
 from regiond.ui.hosts.numa_cards import Gauge
 from regiond.ui.hosts.overcommit import ratio_text
-from regiond.ui.meter import Meter, meter_of
 from regiond.ui.texts import text
+from regiond.ui.views import formats
+from regiond.ui.views.meter import Meter, meter_of
 
 _KIB_IN_MIB = 1024
 

@@ -9,18 +9,18 @@ from attrs import frozen
 
 from common.errors import NotFound
 from regiond.api.replies import Reply
-from regiond.api.resources.machines.nodes import INTERFACE
-from regiond.caller import Permission
+from regiond.api.resources.machines.nodes_api.nodes import INTERFACE
 from regiond.hosts.model import HostView
 from regiond.networks.model import HostInterface, Vlan
-from regiond.ui import formats
+from regiond.requests.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.hosts.host_frame import read_host
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect
 from regiond.ui.texts import text
+from regiond.ui.views import formats
 
 _MBPS_IN_GBPS = 1000
 

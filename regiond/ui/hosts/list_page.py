@@ -12,16 +12,16 @@ from attrs import frozen
 from common.errors import InvalidRequest
 from common.values import DriverType
 from regiond.api.replies import Reply
-from regiond.hosts.host_condition import HostCondition
 from regiond.hosts.model import HostView
 from regiond.hosts.search.fields import HOST_FIELDS, HostFacts, Needs
+from regiond.hosts.views.host_condition import HostCondition
 from regiond.machines.values.search import MachineColumn
 from regiond.ui.hosts.host_row import HostRow, host_row, type_name, word_of
 from regiond.ui.lists.choices import chosen_columns, saved_filters
 from regiond.ui.lists.list_kind import ListKind, ListTools, shown_columns, whole_query
-from regiond.ui.page import Page, Visit
-from regiond.ui.table_view import in_memory, wanted
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.texts import constant, text
+from regiond.ui.views.table_view import in_memory, wanted
 from regiond.ui.web_request import page_url
 
 HOSTS = ListKind(

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 from attrs import frozen
 
-from common.capacity import ResourceCapacity
+from common.hosts.capacity import ResourceCapacity
 from regiond.hosts.model import GuestView
-from regiond.hosts.numa_model import NetworkDeviceUsage, NumaNodeView, Usage
-from regiond.ui import formats
-from regiond.ui.meter import Meter, meter_of
+from regiond.hosts.numa.numa_model import NetworkDeviceUsage, NumaNodeView, Usage
 from regiond.ui.texts import text
+from regiond.ui.views import formats
+from regiond.ui.views.meter import Meter, meter_of
 
 
 @frozen(kw_only=True)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from common.capacity import Capacity, ResourceCapacity
+from common.hosts.capacity import Capacity, ResourceCapacity
 from regiond.hosts.model import HostView
 from regiond.ledger.model import HostLimits
-from regiond.ui import formats
-from regiond.ui.meter import Meter, meter_of
 from regiond.ui.texts import text
+from regiond.ui.views import formats
+from regiond.ui.views.meter import Meter, meter_of
 
 
 @frozen(kw_only=True)

@@ -15,11 +15,11 @@ from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_clusters import CLUSTER
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.api.resources.shared.lookups import find_cluster, find_host
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 from regiond.ui.forms.question import NO_UNDO, Question, ask, show
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.forms.shown_plan import PLAN, PlanGrew, plan_check
-from regiond.ui.page import Visit, form_pages, redirect_with_note
+from regiond.ui.rendering.page import Visit, form_pages, redirect_with_note
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 

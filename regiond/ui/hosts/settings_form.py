@@ -11,11 +11,11 @@ from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.hosts.model import AS_ABOVE, CONSOLE_TAG, HostChange, HostView, StoragePoolView, check_change
 from regiond.ledger.model import HostLimits
 from regiond.networks.model import HostInterface
-from regiond.ui import formats
-from regiond.ui.autostart_words import AUTOSTART_WORDS
 from regiond.ui.forms.question import Change
 from regiond.ui.hosts.overcommit import ratio_text
 from regiond.ui.texts import constant, text
+from regiond.ui.views import formats
+from regiond.ui.words.autostart_words import AUTOSTART_WORDS
 
 SECRET = "power_pass"  # noqa: S105  # the name of a field
 LABELS: Mapping[str, str] = {

@@ -10,8 +10,8 @@ from common.errors import InnkeeperError
 from common.values import DriverType
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
-from regiond.caller import Permission
 from regiond.hosts.model import MACVLAN_MODES, HostView
+from regiond.requests.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit, begin_edit, read_edit
 from regiond.ui.forms.question import Change, Question, ask, is_answered, sent_fields
@@ -35,7 +35,7 @@ from regiond.ui.hosts.settings_form import (
 )
 from regiond.ui.hosts.trust_actions import act_on_trust
 from regiond.ui.hosts.trust_view import trust_view
-from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.texts import text
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from common.errors import InvalidRequest
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.credentials.model import read_trust_token, unusable_token
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 from regiond.ui.texts import constant
 
 _NO_SUCH_FORM = constant(

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from attrs import frozen
 
-from common.expiry import SOON_DAYS
 from common.product_commands import ProductCommands, commands_of
+from common.trust.expiry import SOON_DAYS
 from common.values import DriverType
 from regiond.hosts.error_details import Confirmation, TrustProblem
 from regiond.hosts.model import HostState, HostView

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from regiond.ui.lists.list_kind import ListKind, Saved, kept, whole_query
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 
 
 async def saved_filters(visit: Visit, kind: ListKind, path: str) -> tuple[Saved, ...]:

@@ -11,9 +11,9 @@ from attrs import evolve
 from common.errors import InvalidRequest
 from regiond.api.declaration.lists import list_reply
 from regiond.api.replies import Reply
-from regiond.long_list import LongList
+from regiond.requests.long_list import LongList
 from regiond.ui.lists.csv_lines import CSV, csv_lines
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from common.errors import InnkeeperError
-from regiond.caller import Caller
-from regiond.machines.disks.model import check_may_use
+from regiond.machines.hardware.disks.model import check_may_use
 from regiond.machines.values.disks import KeptDisk
+from regiond.requests.caller import Caller
 from regiond.ui.texts import text
 
 

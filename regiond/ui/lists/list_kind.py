@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from attrs import field, frozen
 
-from regiond.search_query import Fields, term
+from regiond.requests.search_query import Fields, term
 from regiond.ui.texts import constant
 from regiond.ui.web_request import WebRequest
 

@@ -14,7 +14,7 @@ from regiond.api.urls import id_in
 from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.forms.removal import Removal, confirm
-from regiond.ui.page import SEE_OTHER, Page, Visit, form_pages, redirect
+from regiond.ui.rendering.page import SEE_OTHER, Page, Visit, form_pages, redirect
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import UI, page_url
 

@@ -8,11 +8,11 @@ from typing import TypedDict
 
 from attrs import frozen
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.api.declaration.field_types import FieldError, Timestamp
 from regiond.operations.model import OPEN_STATES, OperationState
+from regiond.requests.validation_messages import no_choice
 from regiond.ui.web_request import WebRequest
-from regiond.validation_messages import no_choice
 
 # The quick filters, by their name in the address.
 SHOWN: Mapping[str, tuple[str, ...]] = {

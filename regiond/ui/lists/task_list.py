@@ -8,13 +8,13 @@ from urllib.parse import urlencode
 
 from attrs import evolve
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.operations.model import OperationState
 from regiond.ui.forms.refusal import UNPROCESSABLE
 from regiond.ui.lists.export import FORMATS
 from regiond.ui.lists.list_scope import ListScope
 from regiond.ui.lists.task_filters import SHOWN, TaskFilters, read_filters
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 
 _PAGE = 50
 _COUNTED = 1000  # more are shown as 1,000+

@@ -7,13 +7,13 @@ from typing import Any
 
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.caller import Permission, check_object
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
+from regiond.requests.caller import Permission, check_object
 from regiond.ui.forms import question as questions
 from regiond.ui.forms.question import NO_UNDO, Question, Subject
 from regiond.ui.machines.machine_actions import ACTIONS, Action
 from regiond.ui.machines.machine_questions import SECTION, crumbs_of, detail_of, question_of, running_since
-from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.rendering.page import Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 

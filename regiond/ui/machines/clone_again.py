@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
-from common.compose_request import ComposeRequest
-from regiond.identifiers import numbered_names
-from regiond.machines.clones.service import compose_request
+from common.guests.compose_request import ComposeRequest
+from regiond.machines.arrivals.clones.service import compose_request
 from regiond.machines.values.clones import CloneRequest
+from regiond.requests.identifiers import numbered_names
 from regiond.ui.web_request import page_url
 
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.errors import InnkeeperError
-from common.operation_kinds import OperationKind
 from common.values import GuestSize
+from common.words.operation_kinds import OperationKind
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.placement import MOST_AT_ONCE
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.caller import Caller
 from regiond.hosts.model import HostView
-from regiond.machines.clones.model import check_cloneable
-from regiond.machines.model import MachineView
+from regiond.machines.arrivals.clones.model import check_cloneable
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.states import MachineState
-from regiond.ui import formats
+from regiond.requests.caller import Caller
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.machines.details.frame import host_of
 from regiond.ui.machines.details.vm_form import FormFact, VmForm, vm_form
 from regiond.ui.machines.disks.disk_form import pool_options
-from regiond.ui.page import Visit, redirect, redirect_with_note
+from regiond.ui.rendering.page import Visit, redirect, redirect_with_note
 from regiond.ui.texts import text
+from regiond.ui.views import formats
 
 HOSTNAME, COUNT, CORES, MEMORY, STORAGE_POOL = "hostname", "count", "cores", "memory", "storage_pool"
 _NAMES = (HOSTNAME, COUNT, CORES, MEMORY, STORAGE_POOL)

@@ -10,10 +10,10 @@ from common.errors import DatabaseUnavailable, InnkeeperError, NotAllowed, NotFo
 from regiond.accounts.sessions import Sessions
 from regiond.api.replies import Reply, Terminal
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.states import MachineState
 from regiond.ui.machines.details.frame import CONSOLE, read_vm, vm_page
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.texts import text
 
 StillOpen = Callable[[], Awaitable[bool]]
@@ -37,7 +37,7 @@ async def end(visit: Visit) -> Reply:
     except NotFound as error:
         return _gone(visit, error)
     lines = "\n".join(text.rstrip().split("\n")[-_LAST_LINES:])
-    return visit.fragment("machines/console_text.html", text=lines or problem)
+    return visit.fragment("machines/console/console_text.html", text=lines or problem)
 
 
 async def follow(visit: Visit) -> Reply:
@@ -48,12 +48,12 @@ async def follow(visit: Visit) -> Reply:
     except NotFound as error:
         return _gone(visit, error)
     status = 200 if machine.state is MachineState.DEPLOYING else _STOPS_POLLING
-    return visit.fragment("machines/console_text.html", text=text or problem, status=status)
+    return visit.fragment("machines/console/console_text.html", text=text or problem, status=status)
 
 
 def _gone(visit: Visit, error: NotFound) -> Reply:
     """The VM was deleted while its page is open, which says so where the text was."""
-    return visit.fragment("machines/console_text.html", text=error.message, status=_STOPS_POLLING)
+    return visit.fragment("machines/console/console_text.html", text=error.message, status=_STOPS_POLLING)
 
 
 def socket_page(sessions: Sessions) -> Page:

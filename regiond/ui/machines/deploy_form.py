@@ -9,9 +9,9 @@ from attrs import frozen
 
 from common.values import DriverType
 from regiond.images.model import Image, split_architecture
-from regiond.machines.model import MachineView
-from regiond.ui.formats import file_size
+from regiond.machines.values.model import MachineView
 from regiond.ui.texts import constant, counted, text
+from regiond.ui.views.formats import file_size
 
 VM_HOST_FIELDS = (("register_vmhost", constant("An LXD server")), ("install_kvm", constant("A libvirt host")))
 

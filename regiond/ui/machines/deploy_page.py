@@ -9,8 +9,8 @@ from functools import partial
 from common.errors import InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.caller import Permission
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
+from regiond.requests.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
@@ -25,7 +25,7 @@ from regiond.ui.machines.deploy_form import (
     with_vm_host,
 )
 from regiond.ui.machines.machine_actions import deployment_obstacle
-from regiond.ui.page import Visit, form_pages
+from regiond.ui.rendering.page import Visit, form_pages
 from regiond.ui.texts import text
 
 _FIELDS = ("distro_series", "user_data", "vm_host", "comment")

@@ -8,11 +8,10 @@ from attrs import frozen
 
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.caller import Permission
 from regiond.hosts.model import AS_ABOVE
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.placement.affinity import Policy
-from regiond.ui.autostart_words import AUTOSTART_OPTIONS
+from regiond.requests.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
@@ -20,8 +19,9 @@ from regiond.ui.forms.owner_data import changed_data, data_fields, data_values, 
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.action_pages import read_own
 from regiond.ui.machines.details.vm_form import VmForm, vm_form
-from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.rendering.page import Visit, form_pages, redirect
 from regiond.ui.texts import constant, text
+from regiond.ui.words.autostart_words import AUTOSTART_OPTIONS
 
 _GROUPS_HELP = constant("Names, separated by commas; name:soft prefers it only. It moves no VM.")
 

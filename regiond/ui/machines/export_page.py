@@ -9,7 +9,7 @@ from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.machines.values.search import MachineFilter
 from regiond.ui.lists.export import export
 from regiond.ui.machines.machine_search import read_search, scope_of
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 
 COLUMNS = (
     "system_id", "hostname", "fqdn", "status_name", "power_state", "pod.name", "zone.name", "pool.name", "owner",

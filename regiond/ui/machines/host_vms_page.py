@@ -8,7 +8,7 @@ from regiond.ui.hosts.host_summary import host_summary
 from regiond.ui.hosts.numa_cards import numa_cards
 from regiond.ui.machines.machine_search import of_host
 from regiond.ui.machines.vm_table import read_table
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.usage.usage_card import usage_card
 
 

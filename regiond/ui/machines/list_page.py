@@ -5,7 +5,7 @@ from __future__ import annotations
 from regiond.api.replies import Reply
 from regiond.ui.machines.machine_search import EVERYWHERE
 from regiond.ui.machines.vm_table import read_table
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.texts import text
 
 

@@ -8,12 +8,12 @@ from attrs import field, frozen
 
 from common.errors import NotAllowed, WrongState
 from common.values import PowerState
-from regiond.caller import Caller
-from regiond.machines.clones.model import CLONEABLE
-from regiond.machines.lifecycle import MachineEvent, next_state
-from regiond.machines.model import MachineView
-from regiond.machines.ownership_rules import check_deployable, may_act, may_delete
+from regiond.machines.arrivals.clones.model import CLONEABLE
+from regiond.machines.core.ownership_rules import check_deployable, may_act, may_delete
+from regiond.machines.values.lifecycle import MachineEvent, next_state
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.states import TRANSIENT, MachineState
+from regiond.requests.caller import Caller
 from regiond.ui.texts import constant, text
 
 

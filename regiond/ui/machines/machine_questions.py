@@ -7,15 +7,15 @@ from datetime import datetime
 
 from attrs import frozen
 
-from common.operation_kinds import OperationKind
 from common.values import PowerAction
-from regiond.machines.model import MachineView
+from common.words.operation_kinds import OperationKind
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.power import PowerRequest
 from regiond.operations.model import Operation, OperationState
-from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import NO_UNDO, Question, Subject
 from regiond.ui.texts import constant, text
+from regiond.ui.views import formats
 from regiond.ui.web_request import page_url
 
 SECTION = "vms"

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from regiond.api.resources.shared.lookups import find_cluster, find_host
-from regiond.machines.search.fields import MACHINE_FIELDS
+from regiond.machines.searches.search.fields import MACHINE_FIELDS
 from regiond.machines.values.search import USED, MachineColumn, MachineGroup, MachineSearch
 from regiond.machines.values.used import UsedAmounts
 from regiond.ui.lists.list_kind import ListKind, group_of, whole_query
-from regiond.ui.page import Visit
-from regiond.ui.table_view import Wanted, wanted
+from regiond.ui.rendering.page import Visit
 from regiond.ui.texts import constant
-from regiond.ui.vm_state_words import VM_STATE_WORDS
+from regiond.ui.views.table_view import Wanted, wanted
 from regiond.ui.web_request import WebRequest, page_url
+from regiond.ui.words.vm_state_words import VM_STATE_WORDS
 
 PROPERTY_WORDS: Mapping[str, str] = {
     "stock": constant("Stock"),

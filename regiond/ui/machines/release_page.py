@@ -12,7 +12,7 @@ from regiond.ui.forms import question as questions
 from regiond.ui.machines.action_pages import read_own, removal_question, since_of, stay_or_leave
 from regiond.ui.machines.machine_questions import detail_of
 from regiond.ui.machines.release_form import FIELDS, erasures, release_fields
-from regiond.ui.page import Visit, form_pages
+from regiond.ui.rendering.page import Visit, form_pages
 from regiond.ui.texts import text
 
 

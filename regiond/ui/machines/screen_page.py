@@ -5,10 +5,10 @@ from __future__ import annotations
 from common.errors import NotAllowed
 from regiond.accounts.sessions import Sessions
 from regiond.api.replies import Reply
-from regiond.machines.ownership_rules import may_act
+from regiond.machines.core.ownership_rules import may_act
 from regiond.ui.machines.console_page import open_socket
 from regiond.ui.machines.details.frame import SCREEN, read_vm, vm_page
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 
 
 async def show(visit: Visit) -> Reply:

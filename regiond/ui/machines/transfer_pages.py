@@ -6,12 +6,12 @@ import secrets
 
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.ui.forms import question as questions
 from regiond.ui.forms.question import Question, Subject
 from regiond.ui.machines.action_pages import since_of, stay
 from regiond.ui.machines.machine_questions import SECTION, crumbs_of, detail_of
-from regiond.ui.page import Visit, form_pages
+from regiond.ui.rendering.page import Visit, form_pages
 from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import evolve, field, frozen
 
 from common.errors import InvalidRequest
-from regiond.machines.model import MachinePage, MachineView
+from regiond.machines.values.model import MachinePage, MachineView
 from regiond.machines.values.search import USED, GroupSizes, MachineGroup
 from regiond.operations.model import Operation
 from regiond.ui.lists.choices import chosen_columns, saved_filters
 from regiond.ui.lists.list_kind import ListTools, group_of, shown_columns
-from regiond.ui.machines.bulk_actions import BulkAction, offered
+from regiond.ui.machines.bulk.bulk_actions import BulkAction, offered
 from regiond.ui.machines.machine_search import NO_GROUP, PROPERTY_WORDS, VMS, Scope, read_search, table_wanted
-from regiond.ui.page import Visit
-from regiond.ui.table_view import TableView
+from regiond.ui.rendering.page import Visit
+from regiond.ui.views.table_view import TableView
 from regiond.ui.web_request import page_url
 from regiond.usage.model import UsageView
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from regiond.api.replies import Reply
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 from regiond.ui.forms.object_pages import deleted_text, edit_pages
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.networks.network_kinds import KINDS, NetworkKind
-from regiond.ui.page import Visit, form_pages
+from regiond.ui.rendering.page import Visit, form_pages
 from regiond.ui.texts import text
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regiond.api.replies import Reply
-from regiond.api.resources.machines.devices import DEVICE
-from regiond.caller import Permission
+from regiond.api.resources.machines.nodes_api.devices import DEVICE
+from regiond.requests.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.owner_data import changed_data, data_fields, data_values, new_key
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.networks.device_pages import CRUMBS, PLACE, read_own_device
 from regiond.ui.networks.network_kinds import SECTION
-from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.rendering.page import Visit, form_pages, redirect
 from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 

@@ -8,17 +8,17 @@ from typing import Any
 
 from common.errors import NotFound
 from regiond.api.replies import Reply
-from regiond.api.resources.machines.nodes import INTERFACE, INTERFACES
-from regiond.caller import Permission
+from regiond.api.resources.machines.nodes_api.nodes import INTERFACE, INTERFACES
 from regiond.machines.values.devices import DeviceNicView, DeviceView
 from regiond.machines.values.nics import LinkMode
+from regiond.requests.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.form_frame import FormFrame
 from regiond.ui.forms.removal import Removal, confirm
 from regiond.ui.networks.device_pages import CRUMBS, PLACE, read_own_device
 from regiond.ui.networks.network_kinds import SECTION, vlan_options
-from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.rendering.page import Visit, form_pages, redirect
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 

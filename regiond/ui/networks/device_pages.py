@@ -9,17 +9,17 @@ from attrs import evolve
 
 from common.errors import NotAllowed
 from regiond.api.replies import Reply
-from regiond.api.resources.machines.devices import DEVICE, DEVICES
-from regiond.caller import Caller, Permission, check_object
+from regiond.api.resources.machines.nodes_api.devices import DEVICE, DEVICES
 from regiond.machines.values.devices import DeviceFilter, DeviceView
 from regiond.machines.values.search import MachineFilter
+from regiond.requests.caller import Caller, Permission, check_object
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.forms.removal import Removal
 from regiond.ui.networks.network_kinds import SECTION
-from regiond.ui.page import Page, Visit
-from regiond.ui.table_view import in_memory
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.texts import constant, text
+from regiond.ui.views.table_view import in_memory
 from regiond.ui.web_request import page_url
 
 PLACE = (SECTION, "devices")

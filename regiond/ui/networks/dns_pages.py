@@ -8,15 +8,15 @@ from attrs import evolve
 
 from regiond.api.replies import Reply, text_reply
 from regiond.api.resources.networks.dns import DNS_RESOURCE, DNS_RESOURCES, DOMAIN, DOMAINS
-from regiond.caller import Permission
 from regiond.dns.model import MAX_TTL_S, DnsFilter, DnsName, Domain
+from regiond.requests.caller import Permission
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.forms.removal import Removal
 from regiond.ui.networks.network_kinds import SECTION
-from regiond.ui.page import Page, Visit
-from regiond.ui.table_view import in_memory
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.texts import constant, text
+from regiond.ui.views.table_view import in_memory
 from regiond.ui.web_request import page_url
 
 PLACE = (SECTION, "dns")

@@ -15,7 +15,7 @@ from regiond.api.resources.networks.vlans import VLAN_BY_ID, VLANS
 from regiond.networks.model import IpRange, Subnet, Vlan
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.object_pages import ObjectKind
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 

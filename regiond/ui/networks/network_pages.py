@@ -11,11 +11,11 @@ from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.networks.ip_ranges import IP_RANGES
 from regiond.api.serializers.networks import STATISTICS_JSON, SubnetStatistics
-from regiond.caller import Permission
 from regiond.networks.ipam.usage import free_addresses
 from regiond.networks.model import IpRange, Subnet, UsedAddress
+from regiond.requests.caller import Permission
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.rendering.page import Page, Visit, redirect
 from regiond.ui.texts import text
 
 _MOST_ADDRESSES = 500

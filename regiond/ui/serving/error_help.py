@@ -8,7 +8,7 @@ from attrs import frozen
 
 from common import errors
 from common.errors import InnkeeperError
-from regiond.caller import Caller, PoolRole
+from regiond.requests.caller import Caller, PoolRole
 from regiond.ui.extension import Link, pages_extensions
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import UI, page_url

@@ -16,8 +16,8 @@ from regiond.api.replies import Reply
 from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult
 from regiond.audit.service import Audit
 from regiond.ui.forms.refusal import public_message
-from regiond.ui.page import SEE_OTHER, Page, Visit
-from regiond.ui.renderer import Renderer
+from regiond.ui.rendering.page import SEE_OTHER, Page, Visit
+from regiond.ui.rendering.renderer import Renderer
 from regiond.ui.serving.kept_form import NO_FORM, KeptForm, carried_form
 from regiond.ui.serving.session_cookie import clear_cookie, set_cookie
 from regiond.ui.texts import text

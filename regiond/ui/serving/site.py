@@ -16,14 +16,14 @@ from regiond.api.pipeline.dispatch import Api
 from regiond.api.pipeline.request import MAX_BODY_BYTES
 from regiond.api.readers import shown_reply
 from regiond.api.replies import Reply, text_reply
-from regiond.caller import check_role
-from regiond.ui.actions import Actions
+from regiond.requests.caller import check_role
 from regiond.ui.forms.refusal import public_message
-from regiond.ui.page import SEE_OTHER, Page, Visit
-from regiond.ui.renderer import Renderer
+from regiond.ui.rendering.actions import Actions
+from regiond.ui.rendering.page import SEE_OTHER, Page, Visit
+from regiond.ui.rendering.renderer import Renderer
+from regiond.ui.rendering.static_files import StaticFiles
 from regiond.ui.serving.error_help import help_for
 from regiond.ui.serving.kept_form import kept_form, page_of, repeatable
-from regiond.ui.static_files import StaticFiles
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import UI, WebRequest
 

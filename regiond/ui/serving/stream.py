@@ -15,10 +15,10 @@ from regiond.accounts.sessions import Sessions
 from regiond.api import errors
 from regiond.api.declaration.event_stream import EVENT_STREAM, LONGEST_S, STREAM_HEADERS
 from regiond.api.replies import Reply
-from regiond.caller import Caller
 from regiond.events.model import Changes
-from regiond.ui.frame import HEARTBEAT_S
-from regiond.ui.page import Page, Visit
+from regiond.requests.caller import Caller
+from regiond.ui.rendering.frame import HEARTBEAT_S
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.texts import text
 
 CHECK_EVERY_S = 15.0  # whether the session lasts, and which roles its user has

@@ -12,11 +12,11 @@ from regiond.api import errors
 from regiond.api.http.site_request import SiteRequest, header
 from regiond.api.pipeline.request import is_content, read_query
 from regiond.api.replies import Reply, text_reply
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
+from regiond.ui.rendering.static_files import StaticFiles
 from regiond.ui.serving.login import LoginPage
 from regiond.ui.serving.session_cookie import read_cookie
 from regiond.ui.serving.site import WebSite, with_headers
-from regiond.ui.static_files import StaticFiles
 from regiond.ui.texts import text
 from regiond.ui.web_request import UI, WebRequest
 

@@ -12,9 +12,9 @@ from regiond.api.declaration.field_types import FieldError, Timestamp
 from regiond.api.replies import Reply
 from regiond.api.serializers.audit import RAW_ENTRY_JSON
 from regiond.audit.model import AuditFilter, AuditResult
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 from regiond.ui.forms.refusal import UNPROCESSABLE
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import WebRequest, page_url

@@ -10,9 +10,9 @@ from regiond.api.replies import Reply
 from regiond.api.resources.operations.audit import AUDIT
 from regiond.api.urls import id_in
 from regiond.audit.model import NOT_RECORDED, REDACTED, AuditEntry, AuditFilter
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect
 from regiond.ui.settings.audit_pages import CRUMBS
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.texts import constant, text

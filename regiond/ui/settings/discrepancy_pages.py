@@ -8,11 +8,11 @@ from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.operations.discrepancies import DISCREPANCY
 from regiond.api.urls import id_in
-from regiond.caller import Permission
 from regiond.machines.values.search import MachineFilter
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy, RepairPolicy
+from regiond.requests.caller import Permission
 from regiond.ui.forms.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.rendering.page import Page, Visit, redirect
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url

@@ -9,20 +9,20 @@ from typing import Any
 from common.errors import InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.vm_hosts import HOST
-from regiond.api.resources.machines.exports import EXPORT_FILE, file_reply
+from regiond.api.resources.machines.hardware.exports import EXPORT_FILE, file_reply
 from regiond.api.urls import id_in
-from regiond.caller import Permission
 from regiond.exports.model import Export, ExportState
-from regiond.ui.formats import file_size
+from regiond.requests.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.forms.removal import Removal, confirm
-from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.settings.settings_page import SETTINGS
-from regiond.ui.table_view import in_memory
 from regiond.ui.texts import constant, text
+from regiond.ui.views.formats import file_size
+from regiond.ui.views.table_view import in_memory
 from regiond.ui.web_request import page_url
 
 EXPORTS = "exports"

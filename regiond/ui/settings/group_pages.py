@@ -16,9 +16,9 @@ from regiond.ui.attention.attention_row import OF_KIND, overview_lines
 from regiond.ui.forms.form_field import FormField, texts_of
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.forms.removal import Choice, Removal
-from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.texts import constant, text
+from regiond.ui.views.meter import Meter, memory_meter, meter_of, storage_meter
 from regiond.ui.web_request import page_url
 
 SECTION = "pools"

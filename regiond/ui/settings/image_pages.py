@@ -11,15 +11,15 @@ from regiond.api.replies import Reply
 from regiond.api.resources.images.boot_resources import BOOT_RESOURCE
 from regiond.api.resources.region.maas_config import MAAS
 from regiond.api.urls import id_in
-from regiond.caller import Permission
 from regiond.images.model import Image, ImageState
-from regiond.ui.formats import file_size, share
+from regiond.requests.caller import Permission
 from regiond.ui.forms.question import Change, Question, ask
 from regiond.ui.forms.removal import Removal, confirm
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect
 from regiond.ui.settings.settings_page import SETTINGS
-from regiond.ui.table_view import in_memory
 from regiond.ui.texts import constant, text
+from regiond.ui.views.formats import file_size, share
+from regiond.ui.views.table_view import in_memory
 from regiond.ui.web_request import page_url
 
 CRUMBS = ((constant("Settings"), page_url(SETTINGS)), (constant("Images"), page_url(SETTINGS, "images")))

@@ -11,18 +11,18 @@ from attrs import evolve, frozen
 from common.errors import InnkeeperError, InvalidRequest, NotFound
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.images.boot_resources import BOOT_RESOURCE, BOOT_RESOURCE_FILE, BOOT_RESOURCES
-from regiond.caller import Permission
 from regiond.images.model import ARCHITECTURES, ISO_FILETYPE
+from regiond.requests.caller import Permission
+from regiond.requests.validation_messages import no_object
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.refusal import Refusal
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect
 from regiond.ui.settings.image_pages import CRUMBS
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
-from regiond.validation_messages import no_object
 
 _NAME = FormField(
     name="name",

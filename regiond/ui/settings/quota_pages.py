@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterable, Mapping
 
 from attrs import evolve, frozen
 
-from common.capacity import ResourceCapacity
+from common.hosts.capacity import ResourceCapacity
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.quotas import QUOTA, QUOTAS
 from regiond.attention.model import ObjectType
 from regiond.quotas.model import Quota
-from regiond.ui import formats
 from regiond.ui.attention.attention_page import attention_of
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.forms.question import Change, Question, sent_fields
 from regiond.ui.forms.removal import Removal
-from regiond.ui.meter import Meter, memory_meter, meter_of, storage_meter
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.texts import constant, text
+from regiond.ui.views import formats
+from regiond.ui.views.meter import Meter, memory_meter, meter_of, storage_meter
 from regiond.ui.web_request import page_url
 
 CRUMBS = ((constant("Settings"), page_url(SETTINGS)), (constant("Quotas"), page_url(SETTINGS, "quotas")))

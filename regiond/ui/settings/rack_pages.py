@@ -11,13 +11,13 @@ from regiond.api.replies import Reply
 from regiond.api.resources.region.racks import RACK, RACKS
 from regiond.api.resources.shared.lookups import find_rack
 from regiond.attention.model import ObjectType
-from regiond.caller import Permission
 from regiond.racks.model import RackView
+from regiond.requests.caller import Permission
 from regiond.ui.attention.attention_page import attention_of
 from regiond.ui.forms.edit import Edit, compare
 from regiond.ui.forms.refusal import IN_CONFLICT, NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.forms.removal import Removal, confirm
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import WebRequest, page_url

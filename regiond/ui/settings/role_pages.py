@@ -5,10 +5,10 @@ from __future__ import annotations
 from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.groups import POOL
-from regiond.caller import Permission, PoolRole
+from regiond.requests.caller import Permission, PoolRole
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.forms.removal import Removal, confirm
-from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.rendering.page import Visit, form_pages, redirect
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.texts import text
 from regiond.ui.web_request import page_url

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from regiond.api.replies import Reply
 from regiond.ui.extension import Area, pages_extensions
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.texts import constant, text
 
 SETTINGS = "settings"

@@ -8,16 +8,16 @@ from typing import Any
 
 from regiond.api.replies import Reply
 from regiond.api.resources.region.tags import TAG, TAGS
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 from regiond.tags.model import Tag
 from regiond.ui.forms import forms
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.form_frame import FormFrame
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect
 from regiond.ui.settings.settings_page import SETTINGS
-from regiond.ui.table_view import in_memory
 from regiond.ui.texts import constant, text
+from regiond.ui.views.table_view import in_memory
 from regiond.ui.web_request import page_url
 
 PLACE = (SETTINGS, "tags")

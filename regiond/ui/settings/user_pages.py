@@ -10,17 +10,17 @@ from attrs import evolve
 from regiond.accounts.model import User
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts.users import USER, USERS
-from regiond.caller import Permission
-from regiond.ui.browser_names import browser_name
+from regiond.requests.caller import Permission
 from regiond.ui.forms import session_end
 from regiond.ui.forms.form_field import SECRET, TICK, FormField
 from regiond.ui.forms.object_pages import ObjectKind, object_pages
 from regiond.ui.forms.removal import Choice, Removal
-from regiond.ui.page import Page, Visit, form_pages
+from regiond.ui.rendering.page import Page, Visit, form_pages
 from regiond.ui.settings.settings_page import SETTINGS
-from regiond.ui.table_view import in_memory
 from regiond.ui.texts import constant, text
+from regiond.ui.views.table_view import in_memory
 from regiond.ui.web_request import page_url
+from regiond.ui.words.browser_names import browser_name
 
 CRUMBS = ((constant("Settings"), page_url(SETTINGS)), (constant("Users"), page_url(SETTINGS, "users")))
 _EMAIL = FormField(name="email", label=constant("E-mail"), kind="email", optional=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 from regiond.api.replies import Reply
 from regiond.api.serializers.operations import OPERATION_JSON
-from regiond.long_list import LongList
 from regiond.operations.model import Operation
+from regiond.requests.long_list import LongList
 from regiond.ui.lists.export import export
 from regiond.ui.lists.list_scope import everything
 from regiond.ui.lists.task_filters import read_filters
 from regiond.ui.lists.task_list import host_of, task_list
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.texts import text
 
 _MOST_EXPORTED = 100_000

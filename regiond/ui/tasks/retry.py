@@ -6,21 +6,21 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from common.operation_kinds import OperationKind, words_of
-from common.phrases import first_of
-from regiond.caller import Caller
+from common.words.operation_kinds import OperationKind, words_of
+from common.words.phrases import first_of
 from regiond.machines.bulk.progress import BulkRequest, stopped
-from regiond.machines.model import MachineView
-from regiond.machines.ownership_rules import may_act, may_allocate
+from regiond.machines.core.ownership_rules import may_act, may_allocate
 from regiond.machines.values.bulk import BulkAction
 from regiond.machines.values.clones import CloneRequest
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.requests import ReleaseOptions, StoredCompose
 from regiond.operations.model import Child, Operation, OperationState
+from regiond.requests.caller import Caller
 from regiond.ui.extension import pages_extensions
-from regiond.ui.machines import bulk_actions
-from regiond.ui.machines.bulk_changes import fields_again
+from regiond.ui.machines.bulk import bulk_actions
+from regiond.ui.machines.bulk.bulk_changes import fields_again
 from regiond.ui.machines.clone_again import clone_of, is_shown, page_again
-from regiond.ui.machines.compose_again import form_again
+from regiond.ui.machines.compose.compose_again import form_again
 from regiond.ui.machines.machine_actions import ACTIONS
 from regiond.ui.machines.release_form import NO, QUICK, SECURE
 from regiond.ui.task_facts import action_of, is_rebuild

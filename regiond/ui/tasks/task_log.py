@@ -9,8 +9,8 @@ from typing import Any
 from attrs import evolve, frozen
 
 from regiond.operations.model import LogLine
-from regiond.ui import formats
 from regiond.ui.texts import constant, text
+from regiond.ui.views import formats
 
 _EMPTY: tuple[object, ...] = (None, "", [], {}, ())
 _HIDDEN = frozenset({"code"})  # the message says it; the file of the log has it

@@ -8,25 +8,25 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import NotFound
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.api.replies import Reply
 from regiond.api.resources.operations.operations import OPERATION
 from regiond.api.urls import operation_id_in
-from regiond.caller import Caller
 from regiond.machines.bulk.progress import BulkProgress, BulkRequest, progress
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.operations.model import Child, LogLine, Operation, OperationState, can_be_abandoned
+from regiond.requests.caller import Caller
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import NO_UNDO, Question, ask
 from regiond.ui.forms.shown_plan import COMPARED
 from regiond.ui.machines.details.failed_console import failed_console
-from regiond.ui.page import Page, Visit, form_pages, redirect_with_note
-from regiond.ui.placement_view import rejected_ids, without_removed
-from regiond.ui.run_steps import StepState, run_steps
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect_with_note
 from regiond.ui.tasks.retry import offered_restart, offered_retry
 from regiond.ui.tasks.task_log import shown_log
 from regiond.ui.tasks.task_request import requested
 from regiond.ui.texts import constant, text
+from regiond.ui.views.placement_view import rejected_ids, without_removed
+from regiond.ui.views.run_steps import StepState, run_steps
 from regiond.ui.web_request import page_url
 
 _WHY = FormField(name="comment", label=constant("Why"), help=constant("Recorded with the task"))

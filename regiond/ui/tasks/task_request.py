@@ -8,19 +8,19 @@ from typing import Any
 from attrs import field, frozen
 
 from common.boot import BootDevice
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.machines.bulk.progress import BulkRequest
-from regiond.machines.deployment.rebuild import DeploymentRequest
-from regiond.machines.hardware_kinds import REQUESTS
+from regiond.machines.hardware.hardware_kinds import REQUESTS
+from regiond.machines.running.deployment.rebuild import DeploymentRequest
 from regiond.machines.values.disks import NamedDisk
 from regiond.machines.values.guest_request import StateBefore
 from regiond.machines.values.requests import StoredCompose
 from regiond.operations.model import Operation
-from regiond.ui import formats
-from regiond.ui.boot_words import boot_words
 from regiond.ui.task_facts import source_of
 from regiond.ui.tasks.task_log import label_of, value_text
 from regiond.ui.texts import constant, text
+from regiond.ui.views import formats
+from regiond.ui.words.boot_words import boot_words
 
 _LABELS: Mapping[str, str] = {
     "was": constant("State before"),

@@ -8,9 +8,9 @@ from datetime import datetime
 from attrs import frozen
 
 from common.units import BYTES_PER_MIB
-from regiond.ui import formats
 from regiond.ui.texts import counted, text, translated
 from regiond.ui.usage.sparkline import Sparkline, sparkline
+from regiond.ui.views import formats
 from regiond.usage.model import UsageView
 
 

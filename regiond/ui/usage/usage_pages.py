@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from regiond.api.replies import Reply
 from regiond.api.resources.shared.lookups import find_host
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.usage.usage_card import usage_card
 
 
@@ -17,7 +17,7 @@ async def of_machine(visit: Visit) -> Reply:
 async def of_host(visit: Visit) -> Reply:
     host = await find_host(visit.services, {"id": visit.path["host"]})
     view = await visit.services.usages.of_host(host, history=True)
-    return visit.fragment("components/usage_of_host.html", host=host, usage=usage_card(view))
+    return visit.fragment("components/hosts/usage_of_host.html", host=host, usage=usage_card(view))
 
 
 PAGES = (

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from common.errors import OutOfCapacity
 from regiond.db.pool import Database, Db
-from regiond.identifiers import new_hostname, new_mac_address, new_system_id, serial
+from regiond.requests.identifiers import new_hostname, new_mac_address, new_system_id, serial
 from tests.bench.baselines.reading_all import Choice, Need, choose
 
 _LOCK = "select pg_advisory_xact_lock(20261120)"

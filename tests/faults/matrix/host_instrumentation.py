@@ -13,11 +13,11 @@ from urllib.request import Request, urlopen
 from attrs import define, evolve, field
 
 from common.addresses.report_url import USER_DATA, report_url
-from common.discovery import Discovery
 from common.errors import HostUnreachable, LinkLost
-from common.guest_spec import GuestSpec
-from common.operation_kinds import OperationKind
+from common.guests.guest_spec import GuestSpec
+from common.hosts.discovery import Discovery
 from common.values import DriverType, Guest, GuestRef, HostAccess, PeerIdentity
+from common.words.operation_kinds import OperationKind
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.simulated.boots import THREAD as BOOTS_THREAD

@@ -22,10 +22,10 @@ from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store
 from regiond.api.pipeline.dispatch import Api
 from regiond.hosts.discovery.refresh import Refresher
-from regiond.idempotency.model import IdempotencyKey
-from regiond.machines.compose.reservation import Reservations
+from regiond.machines.arrivals.compose.reservation import Reservations
 from regiond.operations import lease_store
 from regiond.operations.engine import Engine
+from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.racks.service import Racks
 from tests.faults.matrix.current_trace import current_trace, traced
 from tests.faults.matrix.host_instrumentation import Instrumentation, Wrapper, fault_calls, host_transactions

@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import shorten
 from types import MappingProxyType
 
-from common.phrases import number_of
+from common.words.phrases import number_of
 from tests.faults.cells import CellResult
 from tests.faults.matrix.kind_rows import HEAD, Row, by_hypervisor, days, rows_in, rows_of, totals
 from tests.faults.matrix.results import StoredResult

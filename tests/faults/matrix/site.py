@@ -11,8 +11,8 @@ from typing import Any
 import asyncpg
 from attrs import define, field
 
-from common.operation_kinds import OperationKind
 from common.rpc.backoff import Backoff
+from common.words.operation_kinds import OperationKind
 from rackd.region_link import Environment
 from regiond.db.pool import set_json_codecs
 from tests.deployment.db_proxy import DbProxy

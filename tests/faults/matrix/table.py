@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from common.phrases import number_of
+from common.words.phrases import number_of
 from tests.faults.cells import CellResult, Victim
 
 GREEN, RED, SKIPPED, MISSING = "●", "✗", "\N{EN DASH}", " "

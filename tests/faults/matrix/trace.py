@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.operations.model import Operation
 from tests.faults.matrix.points import Place, Point, Side
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import define, field
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from innkeeper.answer import Answer
 from tests.faults.cells import Cell, CellResult, Victim
 from tests.faults.real.caller import Caller

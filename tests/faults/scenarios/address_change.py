@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from common.errors import HostUnreachable, InnkeeperError
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from innkeeper.answer import Answer
 from tests.faults.scenarios.cell_hosts import CellHost
 from tests.faults.scenarios.lxd import FakeLxdHost, trust_problems

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import InnkeeperError
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 from tests.faults.scenarios.machines import composed, unexpected_machines
 from tests.faults.scenarios.scenario import (

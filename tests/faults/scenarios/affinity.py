@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from tests.faults.scenarios.scenario import SUCCEEDS_OR_ANSWERED, Outcome, Request, RequestScenario, problem
 from tests.faults.scenarios.site import Site
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 from attrs import frozen
 
-from common.operation_kinds import OperationKind
+from common.disks.volume_names import volume_name
 from common.values import OwnershipMarker
-from common.volume_names import volume_name
+from common.words.operation_kinds import OperationKind
 from innkeeper.answer import Answer
 from regiond.reconciler.model import DiscrepancyKind
 from tests.faults.scenarios.adoption import HostGuest, remove_guest, snapshot, unexpected_changes

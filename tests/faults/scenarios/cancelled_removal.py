@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from common.errors import InnkeeperError
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 from tests.faults.scenarios.hosts import RemoveHost
 from tests.faults.scenarios.scenario import Outcome, Response, cancel, problem

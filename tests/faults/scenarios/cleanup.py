@@ -8,8 +8,8 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.operation_kinds import OperationKind
 from common.values import OwnershipMarker
+from common.words.operation_kinds import OperationKind
 from innkeeper.answer import Answer
 from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 from tests.faults.scenarios.machines import HostMachine, composed

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from attrs import define
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from tests.faults.scenarios.cell_hosts import SimulatedCellHost
 from tests.faults.scenarios.machines import unexpected_machines
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem

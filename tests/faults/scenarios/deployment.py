@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from attrs import evolve, frozen
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from tests.disk_images import raw_disk, upload
 from tests.faults.scenarios.cell_hosts import GuestHost
 from tests.faults.scenarios.hosts import RemoveHost

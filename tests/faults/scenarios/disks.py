@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import InvalidRequest
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from tests.deployment.simulated_host import SimulatedHost
 from tests.faults.scenarios.cell_hosts import SimulatedCellHost
 from tests.faults.scenarios.machines import HostMachine, composed

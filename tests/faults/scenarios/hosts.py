@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from innkeeper.answer import Answer
 from tests.faults.scenarios.adoption import HostGuest, remove_guest, snapshot
 from tests.faults.scenarios.cell_hosts import CellHost, GuestHost

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from attrs import define
 
-from common.certificates import make_authority, utc_now
-from common.operation_kinds import OperationKind
+from common.trust.certificates import make_authority, utc_now
+from common.words.operation_kinds import OperationKind
 from innkeeper.answer import Answer
 from tests.faults.scenarios.cell_hosts import CellHost
 from tests.faults.scenarios.hosts import AddCellHost

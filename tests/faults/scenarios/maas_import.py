@@ -29,8 +29,8 @@ from common.maas.inventory import (
     User,
     Vlan,
 )
-from common.operation_kinds import OperationKind
 from common.serialization import to_dict
+from common.words.operation_kinds import OperationKind
 from innkeeper.request_body import Body
 from tests.deployment.deployment import ENDED
 from tests.faults.scenarios.cell_hosts import FOREIGN, SimulatedCellHost

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from tests.faults.scenarios.cell_hosts import FOREIGN, GuestHost
 from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
 from tests.faults.scenarios.site import Site

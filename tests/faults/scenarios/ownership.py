@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from tests.faults.scenarios.cell_hosts import GuestHost
 from tests.faults.scenarios.machines import HostMachine, composed, unexpected_machines
 from tests.faults.scenarios.scenario import (

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from innkeeper.answer import Answer
 from innkeeper.request_body import Body
 from tests.deployment.deployment import ENDED

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from tests.faults.scenarios.machines import HostMachine, composed, first_use_problems
 from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
 from tests.faults.scenarios.site import Site

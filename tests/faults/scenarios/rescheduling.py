@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 
 from common.errors import InvalidRequest
-from common.operation_kinds import OperationKind
 from common.units import BYTES_PER_GB
+from common.words.operation_kinds import OperationKind
 from tests.deployment.held_refreshes import hold_refreshes, resume_refreshes
 from tests.faults.scenarios.cell_hosts import LARGE, SimulatedCellHost
 from tests.faults.scenarios.ownership import only_machine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from tests.faults.scenarios.machines import HostMachine, composed
 from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
 from tests.faults.scenarios.site import Site

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import field, frozen
 
 from common.errors import InnkeeperError
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from innkeeper.answer import Answer
 from innkeeper.api_description import Method
 from innkeeper.http import relative_path

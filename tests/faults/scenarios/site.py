@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from attrs import define, field
 
 from common.errors import InnkeeperError
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from tests.deployment.deployment import Deployment
 from tests.faults.scenarios.cell_hosts import CellHost, GuestHost, SimulatedCellHost
 

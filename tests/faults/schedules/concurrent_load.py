@@ -10,7 +10,7 @@ from functools import partial
 
 from attrs import define, field, frozen
 
-from common.phrases import number_of
+from common.words.phrases import number_of
 from regiond.db.pool import Database
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import temporary_deployment

@@ -10,21 +10,21 @@ from uuid import UUID, uuid4
 
 from attrs import define, field
 
-from regiond.caller import Caller
-from regiond.components import Components, Storage
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.master_key import open_master_key
 from regiond.credentials.service import Credentials
 from regiond.db.history import ServerHistory
 from regiond.db.pool import Database
-from regiond.fail_over import FailOver
-from regiond.idempotency.service import IdempotencyKeys
 from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt
+from regiond.operations.idempotency.service import IdempotencyKeys
 from regiond.operations.model import Operation
+from regiond.process.settings import RegionSettings
 from regiond.racks import store as rack_store
 from regiond.racks.enrolment.installation import open_authority
-from regiond.settings import RegionSettings
+from regiond.recovery.fail_over import FailOver
+from regiond.requests.caller import Caller
+from regiond.wiring.components import Components, Storage
 from regiond.wiring.region import wire_components
 from tests.administrators import add_administrator
 from tests.faults.schedules import clock

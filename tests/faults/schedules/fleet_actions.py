@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from common.compose_request import ComposeRequest
+from common.guests.compose_request import ComposeRequest
 from regiond.hosts.model import HostChange
 from regiond.hosts.removal_model import HostRemoval
 from regiond.machines.values.requests import AllocateRequest

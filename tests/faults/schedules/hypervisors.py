@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 
 from common.addresses.simulated import SimulatedAddress
 from common.errors import HostUnreachable
-from common.guest_spec import DiskSpec
+from common.guests.guest_spec import DiskSpec
 from common.values import HostAccess, PeerIdentity, PowerState
 from rackd.drivers.contract import Driver
 from rackd.drivers.simulated import guests

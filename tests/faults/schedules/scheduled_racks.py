@@ -11,10 +11,9 @@ from uuid import UUID
 
 from attrs import define, field
 
-from common.certificates import Role
 from common.errors import InnkeeperError, LinkLost, rebuild
-from common.rpc.command import Command
-from common.rpc.host_commands import (
+from common.rpc.commands.command import Command
+from common.rpc.commands.host_commands import (
     HOST_ADOPT,
     HOST_COMPOSE,
     HOST_DECOMPOSE,
@@ -26,9 +25,10 @@ from common.rpc.host_commands import (
     HOST_SET_GENERATION,
     Fence,
 )
-from common.rpc.host_method import CallClass
+from common.rpc.commands.host_method import CallClass
 from common.rpc.peers import Peer
 from common.serialization import from_dict, to_dict
+from common.trust.certificates import Role
 from common.values import DriverType, HostAccess
 from rackd.commands import HostCommands
 from rackd.drivers.registry import DriverRegistry

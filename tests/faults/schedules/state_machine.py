@@ -10,8 +10,8 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize
 
-from common.compose_request import ComposeRequest
 from common.errors import InnkeeperError, InternalError
+from common.guests.compose_request import ComposeRequest
 from common.values import DriverType
 from regiond.hosts.model import NewHost
 from tests.faults.schedules import invariants

@@ -9,8 +9,8 @@ from common.errors import NotAuthenticated, NotFound
 from regiond.accounts.belongings import Belonging
 from regiond.accounts.model import ApiKey, ApiKeyView
 from regiond.audit.model import RedactionReport
-from regiond.caller import Caller
-from regiond.deletion_plan import AffectedRecord
+from regiond.requests.caller import Caller
+from regiond.requests.deletion_plan import AffectedRecord
 from regiond.tags.model import TaggedNodes
 from tests.unit.answers.shared import DELETION_PLAN, changed, named
 from tests.unit.api_samples import (

@@ -8,14 +8,14 @@ from typing import Any
 from attrs import evolve
 
 from common.errors import NotFound
-from common.operation_kinds import OperationKind
 from common.values import Project
+from common.words.operation_kinds import OperationKind
 from regiond.hosts.model import ComposeTarget, HostView
-from regiond.hosts.numa_usage import NumaAllocation, numa_usage
+from regiond.hosts.numa.numa_usage import NumaAllocation, numa_usage
 from regiond.hosts.search.searches import HostSearch
 from regiond.ledger.capacity_totals import fleet_capacity
 from regiond.ledger.model import DiscreteResources
-from regiond.long_list import LongList
+from regiond.requests.long_list import LongList
 from tests.unit.answers.shared import named
 from tests.unit.host_samples import CLUSTER, COUNTED, HOST, NODES, UNKNOWN_HOST, compose_target
 from tests.unit.machine_samples import GUEST, OPERATION

@@ -8,16 +8,13 @@ from typing import Any
 from attrs import evolve
 
 from common.boot import BootDevice
-from common.compose_request import ComposeRequest
 from common.errors import NotFound
+from common.guests.compose_request import ComposeRequest
 from common.values import PowerState
-from regiond.deletion_plan import DeletionPlan
 from regiond.exports.service import Download
-from regiond.long_list import LongList
-from regiond.machines.host_removal_plan import HostRemovalPlan
-from regiond.machines.host_workload import HostWorkload
-from regiond.machines.machine_removal_plan import MachineRemovalPlan
-from regiond.machines.model import Allocated, MachineToCompose
+from regiond.machines.core.host_workload import HostWorkload
+from regiond.machines.removal_plans.host_removal_plan import HostRemovalPlan
+from regiond.machines.removal_plans.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.values.adoption import Adopted
 from regiond.machines.values.boot import BootPlan, BootToSet, ChangePlan, IsoToEject, IsoToInsert, StartOrderToSet
 from regiond.machines.values.devices import DeviceView
@@ -30,12 +27,15 @@ from regiond.machines.values.disks import (
     DiskToRemove,
     MachineToExport,
 )
+from regiond.machines.values.model import Allocated, MachineToCompose
 from regiond.machines.values.nics import NicPlan, NicToAdd, NicToChange, NicToRemove
 from regiond.machines.values.power import PowerPlan
 from regiond.machines.values.resize import Amount, ResizePlan, SizeRequest, Takes
 from regiond.operations.model import Operation
 from regiond.placement.model import DryRun
-from regiond.search_query import SearchQuery
+from regiond.requests.deletion_plan import DeletionPlan
+from regiond.requests.long_list import LongList
+from regiond.requests.search_query import SearchQuery
 from tests.unit.answers.shared import named
 from tests.unit.machine_samples import (
     DETACHED,

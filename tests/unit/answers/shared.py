@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.errors import NotFound
-from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.requests.deletion_plan import AffectedRecord, DeletionPlan
 
 DELETION_PLAN = DeletionPlan(
     name="east",

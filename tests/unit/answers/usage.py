@@ -8,9 +8,9 @@ from typing import Any
 
 from attrs import evolve
 
-from common.usage import Usage, UsageHistory
+from common.hosts.usage import Usage, UsageHistory
 from regiond.hosts.model import HostView
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.usage.model import UsageView
 
 AT = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)

@@ -8,8 +8,8 @@ from io import BytesIO
 
 from pycdlib import PyCdlib
 
-from common.deployment_spec import CloudInitSeed
-from common.guest_spec import GuestSpec
+from common.guests.deployment_spec import CloudInitSeed
+from common.guests.guest_spec import GuestSpec
 
 LABEL = "cidata"  # cloud-init finds the image by this label
 _SECTOR_BYTES = 2048

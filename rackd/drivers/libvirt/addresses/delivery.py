@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 from attrs import frozen
 
 from common.errors import InvalidRequest, WrongState
-from common.guest_spec import NicAddress, NicSpec
+from common.guests.guest_spec import NicAddress, NicSpec
 from common.values import NicKind
 from rackd.drivers.cloud_init_network import network_config
 from rackd.drivers.libvirt.xml import Element, text_at

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 import structlog
 
 from common.errors import NotFound
-from common.guest_spec import GuestSpec, NicSpec
+from common.guests.guest_spec import GuestSpec, NicSpec
 from common.values import NicKind
 from rackd.drivers.libvirt.addresses.delivery import (
     Delivery,

@@ -6,10 +6,10 @@ from collections.abc import Container, Iterable, Sequence
 from xml.etree import ElementTree as ET
 
 from common.errors import InvalidRequest, NotFound, OutOfCapacity, Unsupported
-from common.guest_placement import Placed
-from common.guest_spec import GuestSpec
-from common.phrases import number_of
+from common.guests.guest_placement import Placed
+from common.guests.guest_spec import GuestSpec
 from common.values import NumaNode
+from common.words.phrases import number_of
 from rackd.drivers.libvirt.definitions import memory_device_xml
 from rackd.drivers.libvirt.xml import Element
 

@@ -10,9 +10,9 @@ from xml.etree import ElementTree as ET
 
 from attrs import frozen
 
-from common.device_names import block_device_name
+from common.disks.device_names import block_device_name
 from common.errors import InvalidRequest
-from common.guest_spec import DiskSpec
+from common.guests.guest_spec import DiskSpec
 from rackd.drivers.libvirt.definitions import boot_order
 from rackd.drivers.libvirt.xml import Element, attribute
 

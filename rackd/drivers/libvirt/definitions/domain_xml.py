@@ -8,10 +8,10 @@ from xml.etree import ElementTree as ET
 
 from attrs import field, frozen
 
-from common.device_names import block_device_name
+from common.disks.device_names import block_device_name
+from common.disks.volume_names import marker_of_volume
 from common.errors import InvalidRequest, Unsupported
-from common.guest_spec import GuestSpec
-from common.volume_names import marker_of_volume
+from common.guests.guest_spec import GuestSpec
 from rackd.drivers.libvirt.addresses.delivery import Reservation, check_addresses
 from rackd.drivers.libvirt.definitions import memory_device_xml
 from rackd.drivers.libvirt.definitions.cpu_xml import add_cpu, check_cpu, most_cores

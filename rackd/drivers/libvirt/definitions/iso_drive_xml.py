@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 
 from attrs import frozen
 
-from common.device_names import block_device_name
-from common.volume_names import marker_of_artifact
+from common.disks.device_names import block_device_name
+from common.disks.volume_names import marker_of_artifact
 from rackd.drivers.libvirt.image_names import sha256_of
 from rackd.drivers.libvirt.xml import Element, attribute
 

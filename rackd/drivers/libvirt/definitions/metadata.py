@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import OwnershipMarker
 from rackd.drivers.generation import is_higher, parsed_generation
 from rackd.drivers.libvirt.addresses.delivery import Reservation

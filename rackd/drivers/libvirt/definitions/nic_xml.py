@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 from attrs import frozen
 
 from common.errors import InvalidRequest, Unsupported
-from common.guest_spec import NicSpec
+from common.guests.guest_spec import NicSpec
 from common.values import MAX_VID, NicKind
 from rackd.drivers.libvirt.xml import Element, attribute
 

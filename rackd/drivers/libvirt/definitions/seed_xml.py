@@ -7,9 +7,9 @@ from xml.etree import ElementTree as ET
 
 from attrs import frozen
 
-from common.device_names import block_device_name
+from common.disks.device_names import block_device_name
+from common.disks.volume_names import seed_name
 from common.values import OwnershipMarker
-from common.volume_names import seed_name
 from rackd.drivers.libvirt.xml import Element, attribute
 
 # The kernels of cloud images support virtio-scsi; Debian's has no driver for SATA. A virtio disk could take the name of

@@ -9,9 +9,9 @@ from __future__ import annotations
 from math import prod
 
 from common.errors import Unsupported
-from common.phrases import number_of
 from common.units import mib_from_kib
 from common.values import GuestSize
+from common.words.phrases import number_of
 from rackd.drivers.libvirt.definitions.memory_device_xml import absent_kib, memory_device, set_memory
 from rackd.drivers.libvirt.definitions.metadata import maximum_in
 from rackd.drivers.libvirt.xml import Element, attribute, bytes_at, text_at

@@ -8,7 +8,7 @@ from html import unescape
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from common.volume_names import with_kept_logs
+from common.disks.volume_names import with_kept_logs
 from rackd.drivers.libvirt.definitions.disk_xml import path_of
 from rackd.drivers.libvirt.xml import Element, attribute
 

@@ -7,10 +7,10 @@ from xml.etree import ElementTree as ET
 
 import structlog
 
-from common.deployment_spec import CloudInitSeed, ImageRef
-from common.disk_firmware import HEAD_BYTES, boots_with_uefi_only
+from common.disks.disk_firmware import HEAD_BYTES, boots_with_uefi_only
 from common.errors import ImageMissing, Unsupported, WrongState
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.deployment_spec import CloudInitSeed, ImageRef
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.values import PowerState
 from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.image_content import check_image_fits
@@ -24,11 +24,12 @@ from rackd.drivers.libvirt.definitions.firmware_xml import has_uefi, set_bios, s
 from rackd.drivers.libvirt.definitions.metadata import reservations_in, set_reservations
 from rackd.drivers.libvirt.deployment import redefinition
 from rackd.drivers.libvirt.deployment.images import find_image
-from rackd.drivers.libvirt.guests import serial_log, volumes
-from rackd.drivers.libvirt.guests.dependents import dependents_of
+from rackd.drivers.libvirt.guests import serial_log
+from rackd.drivers.libvirt.guests.disks import volumes
+from rackd.drivers.libvirt.guests.disks.dependents import dependents_of
+from rackd.drivers.libvirt.guests.disks.pools import GuestPool, guest_pool, refresh
+from rackd.drivers.libvirt.guests.disks.volume_users import volume_users
 from rackd.drivers.libvirt.guests.lookup import definition_of, disks_named, marked_domain, pool_paths
-from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool, refresh
-from rackd.drivers.libvirt.guests.volume_users import volume_users
 from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.xml import Element, text_at
 

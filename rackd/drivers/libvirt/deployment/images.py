@@ -8,18 +8,18 @@ from xml.etree import ElementTree as ET
 
 import structlog
 
-from common.deployment_spec import ImageFormat, ImageRef
 from common.errors import DriverFailed, InnkeeperError, NotFound, OutOfCapacity
+from common.guests.deployment_spec import ImageFormat, ImageRef
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.image_content import verified_parts
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.storage_objects import Volume
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.deployment.qcow2_disk import disk_parts
-from rackd.drivers.libvirt.guests.dependents import dependents_of
-from rackd.drivers.libvirt.guests.pools import GuestPool
-from rackd.drivers.libvirt.guests.volume_users import volume_users
-from rackd.drivers.libvirt.guests.volumes import delete_from, undo
+from rackd.drivers.libvirt.guests.disks.dependents import dependents_of
+from rackd.drivers.libvirt.guests.disks.pools import GuestPool
+from rackd.drivers.libvirt.guests.disks.volume_users import volume_users
+from rackd.drivers.libvirt.guests.disks.volumes import delete_from, undo
 from rackd.drivers.libvirt.image_names import ImageUpload, abandoned_volumes, complete_uploads, is_of_image
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

@@ -20,9 +20,9 @@ from rackd.drivers.libvirt.definitions.iso_drive_xml import (
     set_medium,
 )
 from rackd.drivers.libvirt.deployment.images import find_volume
+from rackd.drivers.libvirt.guests.disks.pools import guest_pool
 from rackd.drivers.libvirt.guests.live_devices import live_of
 from rackd.drivers.libvirt.guests.lookup import definition_of
-from rackd.drivers.libvirt.guests.pools import guest_pool
 from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.xml import Element
 

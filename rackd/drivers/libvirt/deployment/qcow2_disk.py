@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from common.deployment_spec import ImageRef
 from common.errors import DriverFailed, Unsupported
-from common.rpc.region_commands import CONTENT_PART_BYTES
+from common.guests.deployment_spec import ImageRef
+from common.rpc.commands.region_commands import CONTENT_PART_BYTES
 from rackd.drivers.contract import ImageContent
 
 _HEADER = struct.Struct(">4sIQIIQIIQ")

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from xml.etree import ElementTree as ET
 
 from common.errors import WrongState
-from common.guest_spec import DiskSpec
+from common.guests.guest_spec import DiskSpec
 from common.values import OwnershipMarker
 from rackd.drivers.libvirt.definitions import boot_order
 from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed, add_seed, remove_seed

@@ -8,8 +8,8 @@ import structlog
 from attrs import frozen
 
 from common.errors import Busy
-from common.guest_content import DiskSource, GuestContent
-from common.guest_spec import GuestSpec
+from common.guests.guest_content import DiskSource, GuestContent
+from common.guests.guest_spec import GuestSpec
 from rackd.drivers.disk_moves import check_off
 from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.libvirt.addresses import cloud_init_seed
@@ -18,10 +18,10 @@ from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.connection.storage_objects import Volume
 from rackd.drivers.libvirt.definitions.firmware_xml import has_uefi, set_uefi
 from rackd.drivers.libvirt.definitions.metadata import keep_uefi, keeps_uefi
-from rackd.drivers.libvirt.guests import volumes
-from rackd.drivers.libvirt.guests.disk_moves import check_no_dependents, copy_of, source_in, source_of
+from rackd.drivers.libvirt.guests.disks import volumes
+from rackd.drivers.libvirt.guests.disks.disk_moves import check_no_dependents, copy_of, source_in, source_of
+from rackd.drivers.libvirt.guests.disks.pools import guest_pool, refresh
 from rackd.drivers.libvirt.guests.lookup import definition_of, marked_domain
-from rackd.drivers.libvirt.guests.pools import guest_pool, refresh
 from rackd.drivers.libvirt.inventory.guests import power_of
 from rackd.drivers.libvirt.xml import Element, parse
 

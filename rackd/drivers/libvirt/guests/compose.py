@@ -9,7 +9,7 @@ import structlog
 from attrs import evolve
 
 from common.errors import DriverFailed, InnkeeperError, NameTaken
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import Guest, PowerState
 from rackd.drivers.libvirt.addresses import cloud_init_seed, dhcp_reservations
 from rackd.drivers.libvirt.addresses.delivery import Delivery, Reservation
@@ -20,10 +20,11 @@ from rackd.drivers.libvirt.definitions import domain_xml
 from rackd.drivers.libvirt.definitions.cpu_xml import check_host
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.definitions.metadata import reservations_in
-from rackd.drivers.libvirt.guests import sriov, volumes
+from rackd.drivers.libvirt.guests import sriov
+from rackd.drivers.libvirt.guests.disks import volumes
+from rackd.drivers.libvirt.guests.disks.pools import GuestPool
 from rackd.drivers.libvirt.guests.lookup import read_guest, tree_of
 from rackd.drivers.libvirt.guests.nic_sources import check_sources
-from rackd.drivers.libvirt.guests.pools import GuestPool
 from rackd.drivers.libvirt.guests.power import starts_with_host
 from rackd.drivers.libvirt.inventory.facts import numa_nodes
 

@@ -16,9 +16,10 @@ from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.firmware_xml import set_uefi
 from rackd.drivers.libvirt.definitions.metadata import has_firmware_variables, marker_in, reservations_in
-from rackd.drivers.libvirt.guests import power, volumes
+from rackd.drivers.libvirt.guests import power
+from rackd.drivers.libvirt.guests.disks import volumes
+from rackd.drivers.libvirt.guests.disks.volume_users import VolumeUsers, volume_users
 from rackd.drivers.libvirt.guests.lookup import definition_of, pool_paths, tree_of
-from rackd.drivers.libvirt.guests.volume_users import VolumeUsers, volume_users
 from rackd.drivers.libvirt.inventory.guests import disk_paths
 from rackd.drivers.libvirt.xml import Element, text_at
 

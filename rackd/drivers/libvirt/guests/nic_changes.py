@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import structlog
 
 from common.errors import HostUnreachable, InnkeeperError
-from common.guest_spec import NicSpec
+from common.guests.guest_spec import NicSpec
 from common.values import GuestRef, PowerState
 from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.libvirt.addresses import dhcp_reservations

@@ -14,7 +14,7 @@ import structlog
 from attrs import frozen
 
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, Unsupported, WrongState
-from common.guest_spec import NicSpec
+from common.guests.guest_spec import NicSpec
 from common.values import GuestNic, GuestRef, NicKind, PowerState
 from rackd.drivers.changed_nics import changed_nic, check_replaceable
 from rackd.drivers.driver_errors import required_guest

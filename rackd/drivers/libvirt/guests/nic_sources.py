@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from common.errors import NotFound
-from common.guest_spec import NicSpec
+from common.guests.guest_spec import NicSpec
 from common.values import NicKind
 from rackd.drivers.libvirt.connection.client import Client
 

@@ -8,16 +8,16 @@ from collections.abc import Iterable, Mapping, Set
 
 from attrs import evolve, field, frozen
 
+from common.disks.volume_names import marker_of_volume
 from common.errors import NotFound
 from common.removal_facts import RemovalFacts
 from common.values import Guest
-from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.connection.client import Client, DomainTrait
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.definitions.domain_config import DomainConfig, domain_config
 from rackd.drivers.libvirt.definitions.volume_references import image_below, layers_of_snapshot
+from rackd.drivers.libvirt.guests.disks.volume_users import VolumeUsers, users_in
 from rackd.drivers.libvirt.guests.lookup import tree_of
-from rackd.drivers.libvirt.guests.volume_users import VolumeUsers, users_in
 from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
 from rackd.drivers.libvirt.xml import Element, parse, text_at
 

@@ -11,9 +11,9 @@ from xml.etree import ElementTree as ET
 import structlog
 
 from common.errors import Busy, DriverFailed, Unsupported
-from common.guest_placement import GuestPlacement, PlacedGuest
-from common.phrases import number_of
+from common.guests.guest_placement import GuestPlacement, PlacedGuest
 from common.values import GuestRef, GuestSize, PowerState, Resized
+from common.words.phrases import number_of
 from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain

@@ -11,16 +11,16 @@ from xml.etree import ElementTree as ET
 
 import structlog
 
+from common.disks.volume_names import marker_of_volume, serial_log_name
 from common.errors import DriverFailed, Unsupported
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import GuestRef, OwnershipMarker
-from common.volume_names import marker_of_volume, serial_log_name
 from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.guests.disks.pools import GuestPool
+from rackd.drivers.libvirt.guests.disks.volumes import create_serial_log
 from rackd.drivers.libvirt.guests.lookup import definition_of, marked_domain, tree_of
-from rackd.drivers.libvirt.guests.pools import GuestPool
-from rackd.drivers.libvirt.guests.volumes import create_serial_log
 from rackd.drivers.libvirt.xml import Element, attribute
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

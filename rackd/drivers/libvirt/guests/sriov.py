@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from common.errors import Busy, NotFound, OutOfCapacity
-from common.guest_spec import NicSpec
+from common.guests.guest_spec import NicSpec
 from common.values import GuestRef, NicKind
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction

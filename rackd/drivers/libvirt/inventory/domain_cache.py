@@ -14,8 +14,8 @@ from typing import Protocol
 import structlog
 from attrs import field, frozen
 
-from common.discovery import Problem
 from common.errors import Busy, DriverFailed, NotFound, Unsupported
+from common.hosts.discovery import Problem
 from common.values import PowerState
 from rackd.drivers.libvirt.connection.client import BulkDomain
 from rackd.drivers.libvirt.definitions.domain_config import DomainConfig, domain_config

@@ -6,7 +6,7 @@ import os
 from collections.abc import Container, Iterable, Mapping
 from urllib.parse import urlsplit
 
-from common.discovery import Problem
+from common.hosts.discovery import Problem
 from common.units import mib_from_kib
 from common.values import POOL_AVAILABLE, HostFacts, HostNetwork, HugePages, NicKind, NumaNode, StoragePool
 from rackd.drivers.libvirt.addresses.delivery import own_address

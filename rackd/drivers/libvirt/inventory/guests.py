@@ -13,10 +13,10 @@ from uuid import UUID
 
 from attrs import evolve, field, frozen
 
-from common.discovery import Problem
+from common.disks.volume_names import marker_of_volume
+from common.hosts.discovery import Problem
 from common.units import mib_from_kib
 from common.values import Autostart, Guest, GuestDisk, OwnershipMarker, PowerState
-from common.volume_names import marker_of_volume
 from rackd.drivers.libvirt.connection.client import BulkDomain
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
 from rackd.drivers.libvirt.definitions.boot_order import is_disk

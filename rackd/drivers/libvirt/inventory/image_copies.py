@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 import structlog
 
-from common.discovery import ImageCopy
 from common.errors import DriverFailed, NotFound
+from common.hosts.discovery import ImageCopy
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.image_names import complete_uploads, stored_images
 

@@ -11,7 +11,7 @@ import structlog
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from common.bounded_json import loads
+from common.bodies.bounded_json import loads
 from common.errors import InnkeeperError
 from common.values import GuestChange, GuestEvent, PowerState
 from rackd.drivers.lxd.connection.client import Client, Scope

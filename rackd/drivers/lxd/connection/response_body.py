@@ -12,8 +12,8 @@ import requests
 import urllib3
 from attrs import field, frozen
 
-from common.bounded_body import BoundedBody, TooLarge, TooSlow
-from common.bounded_json import loads
+from common.bodies.bounded_body import BoundedBody, TooLarge, TooSlow
+from common.bodies.bounded_json import loads
 from common.errors import HostUnreachable
 
 MAX_BODY_BYTES = 64 * 1024 * 1024  # the listing of ten thousand guests has about 30 MiB

@@ -8,8 +8,8 @@ import ssl
 from cryptography import x509
 
 from common.addresses.lxd import LxdAddress
-from common.certificates import fingerprint, load_certificate
 from common.errors import HostUnreachable, InnkeeperError, InvalidRequest, NotTrusted, PeerChanged
+from common.trust.certificates import fingerprint, load_certificate
 
 CONNECT_S = 10.0
 

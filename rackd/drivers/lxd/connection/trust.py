@@ -15,8 +15,8 @@ from attrs import field, frozen
 from cryptography.hazmat.primitives import serialization
 
 from common.addresses.lxd import LxdAddress, parse
-from common.certificates import fingerprint, load_certificate, utc_now
 from common.errors import OF_IDENTITY, DriverFailed, HostUnreachable, InvalidRequest, NotFound, NotTrusted, PeerChanged
+from common.trust.certificates import fingerprint, load_certificate, utc_now
 from rackd.drivers.lxd.connection.capabilities import capabilities_of
 from rackd.drivers.lxd.connection.client import Client, Json, path
 from rackd.drivers.lxd.connection.failures import Conflict, NotAuthorized

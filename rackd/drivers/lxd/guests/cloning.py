@@ -13,15 +13,16 @@ import structlog
 from attrs import frozen
 
 from common.errors import Busy, Unsupported
-from common.guest_content import DiskSource, GuestContent
-from common.guest_spec import DiskSpec, GuestSpec
-from common.rpc.host_commands import MAX_CALL_S
+from common.guests.guest_content import DiskSource, GuestContent
+from common.guests.guest_spec import DiskSpec, GuestSpec
+from common.rpc.commands.host_commands import MAX_CALL_S
 from rackd.drivers.disk_moves import check_off
 from rackd.drivers.driver_errors import disk_not_found
 from rackd.drivers.lxd.connection.client import path
 from rackd.drivers.lxd.connection.failures import Conflict
-from rackd.drivers.lxd.guests import cloud_init, disk_moves, instance_config, root_moves, volumes
-from rackd.drivers.lxd.guests.attached_disks import device_of, is_root, source_of, volumes_of
+from rackd.drivers.lxd.guests import cloud_init, instance_config
+from rackd.drivers.lxd.guests.disks import disk_moves, root_moves, volumes
+from rackd.drivers.lxd.guests.disks.attached_disks import device_of, is_root, source_of, volumes_of
 from rackd.drivers.lxd.guests.instances import Instances, name_taken
 from rackd.drivers.lxd.guests.project_limits import limits_as_capacity
 from rackd.drivers.lxd.inventory.boot_order import Device

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from common.deployment_spec import CloudInitSeed
 from common.errors import InvalidRequest, Unsupported
+from common.guests.deployment_spec import CloudInitSeed
 from rackd.drivers.lxd.connection.capabilities import Capabilities
 
 USER_DATA, NETWORK_CONFIG, META_DATA = "user-data", "network-config", "user.meta-data"

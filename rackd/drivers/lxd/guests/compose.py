@@ -8,11 +8,12 @@ from uuid import uuid4
 import structlog
 
 from common.errors import DriverFailed, InnkeeperError, NotFound
-from common.guest_content import GuestContent
-from common.guest_spec import GuestSpec
+from common.guests.guest_content import GuestContent
+from common.guests.guest_spec import GuestSpec
 from common.values import Guest
 from rackd.drivers.lxd.connection.client import Client, path
-from rackd.drivers.lxd.guests import cloning, preflight, volumes
+from rackd.drivers.lxd.guests import cloning, preflight
+from rackd.drivers.lxd.guests.disks import volumes
 from rackd.drivers.lxd.guests.instances import Instances, name_taken
 from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, config_of, incomplete, is_incomplete

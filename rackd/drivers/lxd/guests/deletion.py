@@ -13,11 +13,13 @@ import structlog
 from common.errors import WrongState
 from common.values import GuestRef
 from rackd.drivers.lxd.connection.client import Client, Json
-from rackd.drivers.lxd.guests import compose, images, replacement
+from rackd.drivers.lxd.guests import compose
+from rackd.drivers.lxd.guests.disks.volumes import delete_volumes
+from rackd.drivers.lxd.guests.image_files import images
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.ownership import remove_marker
+from rackd.drivers.lxd.guests.rebuild import replacement
 from rackd.drivers.lxd.guests.safeguards import check_deletable
-from rackd.drivers.lxd.guests.volumes import delete_volumes
 from rackd.drivers.lxd.inventory.ownership import (
     MACHINE_KEY,
     REPLACES_KEY,

@@ -8,18 +8,20 @@ from collections.abc import Iterable, Sequence
 import structlog
 from attrs import evolve
 
-from common.deployment_spec import CloudInitSeed, ImageRef
 from common.errors import DriverFailed, ImageMissing, OutOfCapacity, Unsupported
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.deployment_spec import CloudInitSeed, ImageRef
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from rackd.drivers.image_content import check_image_fits
 from rackd.drivers.lxd.connection.client import Client, Scope, path
 from rackd.drivers.lxd.connection.failures import NoSpace
-from rackd.drivers.lxd.guests import cloud_init, images, instance_config, own_images, preflight, volumes
+from rackd.drivers.lxd.guests import cloud_init, instance_config, preflight
+from rackd.drivers.lxd.guests.disks import volumes
+from rackd.drivers.lxd.guests.disks.volumes_anew import make_anew
+from rackd.drivers.lxd.guests.image_files import images, own_images
 from rackd.drivers.lxd.guests.instances import Instances
-from rackd.drivers.lxd.guests.rebuilding import give_root_disk
-from rackd.drivers.lxd.guests.replacement import RootDisk, stopped_instance
+from rackd.drivers.lxd.guests.rebuild.rebuilding import give_root_disk
+from rackd.drivers.lxd.guests.rebuild.replacement import RootDisk, stopped_instance
 from rackd.drivers.lxd.guests.safeguards import check_no_saved_memory
-from rackd.drivers.lxd.guests.volumes_anew import make_anew
 from rackd.drivers.lxd.inventory.config_values import is_true
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)

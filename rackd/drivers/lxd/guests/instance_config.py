@@ -8,10 +8,10 @@ from typing import Any
 from attrs import field, frozen
 
 from common.boot import StartOrder
-from common.device_names import lxd_device_name
+from common.disks.device_names import lxd_device_name
 from common.errors import InvalidRequest
-from common.guest_placement import Placed
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guests.guest_placement import Placed
+from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.units import BYTES_PER_MIB
 from common.values import Autostart
 from rackd.drivers.architectures import kernel_architecture

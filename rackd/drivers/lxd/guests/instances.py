@@ -10,7 +10,7 @@ import structlog
 from attrs import evolve, frozen
 
 from common.errors import DriverFailed, NameTaken, NotFound
-from common.guest_spec import GuestSpec
+from common.guests.guest_spec import GuestSpec
 from common.values import Guest, GuestRef, OwnershipMarker
 from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.lxd.connection.capabilities import UNKNOWN, Capabilities

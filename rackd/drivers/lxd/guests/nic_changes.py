@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import structlog
 
 from common.errors import DriverFailed, WrongState
-from common.guest_spec import NicSpec
+from common.guests.guest_spec import NicSpec
 from common.values import GuestRef, PowerState
 from rackd.drivers.changed_nics import changed_nic, check_replaceable
 from rackd.drivers.lxd.connection.client import path

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from common.errors import DriverFailed, NotFound, Unsupported, WrongState
-from common.guest_spec import NicSpec
+from common.guests.guest_spec import NicSpec
 from common.values import NicKind
 from rackd.drivers.lxd.inventory import network_details as details
 from rackd.drivers.lxd.inventory.boot_order import NIC_PRIORITY, PRIORITY

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from common.errors import NotFound, OutOfCapacity, Unsupported
-from common.guest_placement import Placed
-from common.guest_spec import GuestSpec, NicSpec
-from common.phrases import number_of
+from common.guests.guest_placement import Placed
+from common.guests.guest_spec import GuestSpec, NicSpec
 from common.values import NumaNode
+from common.words.phrases import number_of
 from rackd.drivers.lxd.connection.capabilities import Capabilities
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
-from rackd.drivers.lxd.guests import nic_devices, volumes
+from rackd.drivers.lxd.guests import nic_devices
+from rackd.drivers.lxd.guests.disks import volumes
 from rackd.drivers.lxd.guests.instance_config import Prerequisites
 from rackd.drivers.lxd.inventory.facts import numa_nodes
 

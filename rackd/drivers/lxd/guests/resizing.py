@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import structlog
 
 from common.errors import DriverFailed
-from common.guest_placement import GuestPlacement, PlacedGuest
+from common.guests.guest_placement import GuestPlacement, PlacedGuest
 from common.units import BYTES_PER_MIB
 from common.values import Guest, GuestRef, GuestSize, PowerState, Resized
 from rackd.drivers.lxd.guests.instance_config import HUGE_PAGES, NO_HUGE_PAGES, NODES_KEY, placement_config

@@ -7,7 +7,8 @@ from attrs import frozen
 from common.boot import BootOnce
 from common.errors import WrongState
 from common.values import DiskSize, GuestSize, PowerAction, PowerState
-from rackd.drivers.lxd.guests import boot_disk, boot_order, disk_growth, resizing
+from rackd.drivers.lxd.guests import boot_order, resizing
+from rackd.drivers.lxd.guests.disks import boot_disk, disk_growth
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.guests.safeguards import check_power

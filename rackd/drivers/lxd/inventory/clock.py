@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from common.discovery import Problem
+from common.hosts.discovery import Problem
 
 MOST_APART_S = 30.0
 _ROUNDED_TO_S = 10  # so that the message stays the same from one refresh to the next

@@ -9,8 +9,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from common.discovery import ImageCopy, Problem
 from common.errors import HostUnreachable, NotFound
+from common.hosts.discovery import ImageCopy, Problem
 from common.values import (
     POOL_AVAILABLE,
     ClusterMember,

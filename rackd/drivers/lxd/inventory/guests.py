@@ -10,11 +10,11 @@ from typing import Any
 from attrs import field, frozen
 
 from common.boot import MAX_START_DELAY_S, MAX_START_PRIORITY, BootOrder, StartOrder, parsed
-from common.device_names import lxd_serial
-from common.discovery import Problem
+from common.disks.device_names import lxd_serial
+from common.disks.volume_names import marker_of_volume
+from common.hosts.discovery import Problem
 from common.units import mib_from_bytes_up
 from common.values import Autostart, Guest, GuestDisk, GuestNic, NicKind, PowerState
-from common.volume_names import marker_of_volume
 from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.lxd.connection.capabilities import UNKNOWN, Capabilities
 from rackd.drivers.lxd.inventory.boot_order import BootedOnce, first_disk, order_of, priority_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from common.discovery import ImageCopy
+from common.hosts.discovery import ImageCopy
 from rackd.drivers.lxd.inventory.iso_volumes import is_complete, sha256_of_name
 from rackd.drivers.lxd.inventory.ownership import VM, Json
 from rackd.drivers.lxd.inventory.volume_index import Volume

@@ -7,8 +7,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from common.discovery import Problem
 from common.errors import DriverFailed, NotFound, NotTrusted
+from common.hosts.discovery import Problem
 from common.placement_groups import PlacementGroup
 from rackd.drivers.lxd.connection.client import Client
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
-from common.discovery import Problem
 from common.errors import NotFound
+from common.hosts.discovery import Problem
 from rackd.drivers.lxd.connection.client import Client, Json, path
 from rackd.drivers.lxd.connection.failures import NotAuthorized
 

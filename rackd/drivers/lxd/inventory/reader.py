@@ -8,10 +8,10 @@ from typing import Any
 import structlog
 from attrs import field, frozen
 
-from common.discovery import MarkerOnOtherMember, OrphanedVolume, Problem
+from common.disks.volume_names import marker_of_artifact
 from common.errors import DriverFailed, HostUnreachable, NotFound
+from common.hosts.discovery import MarkerOnOtherMember, OrphanedVolume, Problem
 from common.values import POOL_AVAILABLE, Guest
-from common.volume_names import marker_of_artifact
 from rackd.drivers.lxd.connection.capabilities import capabilities_of, check_usable
 from rackd.drivers.lxd.connection.client import Client, Json, Scope, path
 from rackd.drivers.lxd.connection.dialect import Dialect, dialect_of

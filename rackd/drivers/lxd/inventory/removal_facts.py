@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
-from common.discovery import Problem
+from common.hosts.discovery import Problem
 from common.removal_facts import RemovalFacts
 from common.values import PowerState
 from rackd.drivers.lxd.connection.capabilities import UNKNOWN, Capabilities

@@ -13,7 +13,7 @@ from regiond.api.declaration.fields import Field
 from regiond.api.declaration.served import serve
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.serializers.accounts import API_KEY_JSON, NEW_API_KEY_JSON
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 
 MAX_KEY_LIFETIME_S = 10 * 365 * 24 * 3600
 

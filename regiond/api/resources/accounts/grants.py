@@ -9,7 +9,7 @@ from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.served import given, serve, target
 from regiond.api.serializers.accounts import GRANT_JSON
-from regiond.caller import Permission, PoolRole
+from regiond.requests.caller import Permission, PoolRole
 
 USER = Field("user", Text(max_length=255), "Name of a user.", recorded=True, required=True, example="ann")
 _ROLES = tuple(role.value for role in PoolRole)

@@ -13,7 +13,7 @@ from regiond.api.declaration.served import filled, found, part, serve, target, t
 from regiond.api.resources.accounts import grants
 from regiond.api.serializers.groups import POOL_JSON, ZONE_JSON
 from regiond.groups.model import PoolChange, ResourcePool
-from regiond.identifiers import MAX_NAME, NAME_PATTERN
+from regiond.requests.identifiers import MAX_NAME, NAME_PATTERN
 
 _NAME = Text(
     max_length=MAX_NAME,

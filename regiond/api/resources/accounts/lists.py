@@ -15,11 +15,11 @@ from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.served import found, given, part, serve, target
 from regiond.api.serializers.accounts import LIST_COLUMNS_JSON, SAVED_FILTER_JSON
 from regiond.api.services import Services
-from regiond.caller import Permission
 from regiond.hosts.search.fields import HOST_FIELDS
-from regiond.machines.search.fields import MACHINE_FIELDS
-from regiond.search_query import MAX_LENGTH, Fields, parse
-from regiond.validation_messages import REQUIRED, no_choice, no_object
+from regiond.machines.searches.search.fields import MACHINE_FIELDS
+from regiond.requests.caller import Permission
+from regiond.requests.search_query import MAX_LENGTH, Fields, parse
+from regiond.requests.validation_messages import REQUIRED, no_choice, no_object
 
 _FIELDS: Mapping[str, Fields] = {"hosts": HOST_FIELDS, "vms": MACHINE_FIELDS}
 _OF_VMS = (

@@ -8,7 +8,7 @@ from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.served import part, serve
 from regiond.api.serializers.racks import ISSUED_RPC_CLIENT_JSON, RPC_CLIENT_JSON, IssuedRpcClient
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 
 _list = serve(lambda s: s.rpc_clients.list)
 

@@ -8,7 +8,7 @@ from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.served import part, serve
 from regiond.api.serializers.accounts import SESSION_JSON
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 
 _list = serve(lambda s: s.sessions.list, "username")
 _end = serve(lambda s: s.sessions.end, session_id=part("id", number_of="session"))

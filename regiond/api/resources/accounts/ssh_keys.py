@@ -10,7 +10,7 @@ from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import array
 from regiond.api.declaration.served import given, part, serve
 from regiond.api.serializers.accounts import SSH_KEY_JSON
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 
 _ID = part("id", number_of="SSH key")
 _list = serve(lambda s: s.ssh_keys.list)

@@ -20,11 +20,11 @@ from regiond.api.resources.shared.host_fields import HOSTNAME
 from regiond.api.resources.shared.lookups import find_guest, find_host, find_machine
 from regiond.api.serializers.adoption import ADOPTED_JSON, DETACHED_MACHINE_JSON, FORGOTTEN_MACHINE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.caller import Permission
 from regiond.hosts.model import GuestView, HostView
 from regiond.machines.values.adoption import Adopted
 from regiond.machines.values.requests import AdoptRequest
 from regiond.operations.model import Operation
+from regiond.requests.caller import Permission
 
 _HOSTNAME = Field(
     "hostname",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.replies import Reply, text_reply
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 
 
 async def _read(call: Call) -> Reply:

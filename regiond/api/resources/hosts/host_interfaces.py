@@ -9,8 +9,8 @@ from common.errors import NotFound
 from regiond.api.resources.shared.lookups import host_of, one_of_object
 from regiond.api.serializers.networks import HOST_INTERFACE_JSON, InterfaceOfHost
 from regiond.api.services import Services
-from regiond.identifiers import as_id
 from regiond.networks.model import HostInterface
+from regiond.requests.identifiers import as_id
 
 
 def encode_all(interfaces: tuple[HostInterface, ...]) -> list[Any]:

@@ -10,8 +10,8 @@ from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import array
 from regiond.api.resources.shared.lookups import find_host
-from regiond.api.serializers.maintenance import WORKLOAD_JSON, WORKLOAD_ROW_JSON, WorkloadRow, rows_of
-from regiond.machines.host_workload import HostWorkload
+from regiond.api.serializers.vm_hosts.maintenance import WORKLOAD_JSON, WORKLOAD_ROW_JSON, WorkloadRow, rows_of
+from regiond.machines.core.host_workload import HostWorkload
 
 FIELDS = (
     Field(

@@ -14,9 +14,9 @@ from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME
 from regiond.api.resources.shared.lookups import find_compose_target
 from regiond.api.serializers.deletion import DISK_PLAN_JSON
 from regiond.api.serializers.machines import COMPOSED_JSON
-from regiond.caller import Permission
 from regiond.machines.values.requests import ImportRequest
 from regiond.operations.model import Operation
+from regiond.requests.caller import Permission
 
 _request = filled(ImportRequest, export_id=given("export"), host_id=lambda call: call.target.id)
 

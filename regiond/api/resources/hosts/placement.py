@@ -7,8 +7,8 @@ from typing import Any
 
 from attrs import evolve
 
-from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest
+from common.guests.compose_request import ComposeRequest
 from regiond.api.declaration.endpoint import Call, Endpoint, Result
 from regiond.api.declaration.field_types import Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Problems, Values
@@ -18,12 +18,12 @@ from regiond.api.resources.shared.compose_fields import COMPOSE, compose_request
 from regiond.api.resources.shared.host_fields import GROUP
 from regiond.api.serializers.machines import COMPOSED_JSON
 from regiond.api.serializers.placement import HOST_CAPACITY_JSON, PLACED_JSON
-from regiond.caller import Permission
-from regiond.identifiers import numbered_names
-from regiond.machines.compose.requirements import syntax_problems
+from regiond.machines.arrivals.compose.requirements import syntax_problems
 from regiond.machines.values.requests import HostConstraints
 from regiond.operations.model import Operation
 from regiond.placement.model import DryRun, explain
+from regiond.requests.caller import Permission
+from regiond.requests.identifiers import numbered_names
 
 _ARCHITECTURE = Field(
     "architecture",

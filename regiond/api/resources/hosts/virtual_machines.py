@@ -8,9 +8,9 @@ from regiond.api.declaration.field_types import Boolean
 from regiond.api.declaration.fields import Field
 from regiond.api.resources.hosts import adoption
 from regiond.api.resources.shared.lookups import HOST_FILTER, find_guest, host_in_field
-from regiond.api.serializers.hosts import VIRTUAL_MACHINE_JSON
+from regiond.api.serializers.vm_hosts.hosts import VIRTUAL_MACHINE_JSON
 from regiond.hosts.model import GuestFilter, GuestView
-from regiond.long_list import LongList
+from regiond.requests.long_list import LongList
 
 
 async def _list(call: Call) -> LongList[GuestView]:

@@ -14,11 +14,11 @@ from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.hosts import host_maintenance, host_removal
 from regiond.api.resources.shared import host_fields
 from regiond.api.resources.shared.lookups import find_cluster
-from regiond.api.serializers.clusters import CLUSTER_JSON
 from regiond.api.serializers.operations import OPERATION_JSON
-from regiond.caller import Permission
+from regiond.api.serializers.vm_hosts.clusters import CLUSTER_JSON
 from regiond.clusters.model import ClusterChange, ClusterView
 from regiond.operations.service import outcome
+from regiond.requests.caller import Permission
 
 _list = serve(lambda s: s.clusters.list)
 _update = serve(lambda s: s.clusters.update, cluster_id=target("id"), change=filled(ClusterChange))

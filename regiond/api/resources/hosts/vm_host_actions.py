@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from common.compose_request import ComposeRequest
+from common.guests.compose_request import ComposeRequest
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Result
@@ -17,16 +17,16 @@ from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources.hosts.placement import PLACED, placement_reply
 from regiond.api.resources.shared import compose_fields, host_fields
 from regiond.api.resources.shared.lookups import find_compose_target, find_host
-from regiond.api.serializers.capacity import NUMA_NODE_JSON
-from regiond.api.serializers.hosts import HOST_JSON, PROJECT_JSON
 from regiond.api.serializers.machines import COMPOSED_JSON
 from regiond.api.serializers.racks import RACK_OF_HOST_JSON
-from regiond.caller import Permission
+from regiond.api.serializers.vm_hosts.capacity import NUMA_NODE_JSON
+from regiond.api.serializers.vm_hosts.hosts import HOST_JSON, PROJECT_JSON
 from regiond.hosts.model import ComposeTarget
 from regiond.operations.model import Operation
 from regiond.placement.storage_assignment import label_notes
 from regiond.placement.storage_parser import parse_storage
 from regiond.racks.model import RackOfHost
+from regiond.requests.caller import Permission
 
 HOST_RESULT = Result(doc="The VM host.", type=HOST_JSON)
 

@@ -25,14 +25,14 @@ from regiond.api.resources.hosts import (
 from regiond.api.resources.hosts.vm_host_actions import HOST_RESULT
 from regiond.api.resources.shared import host_fields
 from regiond.api.resources.shared.lookups import find_host
-from regiond.api.serializers.capacity import FLEET_CAPACITY_JSON
-from regiond.api.serializers.hosts import HOST_JSON
-from regiond.caller import Permission
+from regiond.api.serializers.vm_hosts.capacity import FLEET_CAPACITY_JSON
+from regiond.api.serializers.vm_hosts.hosts import HOST_JSON
 from regiond.hosts.model import AS_ABOVE, HostChange, HostView, NewHost
 from regiond.hosts.search.fields import HOST_FIELDS
-from regiond.long_list import LongList
 from regiond.operations.model import Operation
-from regiond.search_query import MAX_LENGTH
+from regiond.requests.caller import Permission
+from regiond.requests.long_list import LongList
+from regiond.requests.search_query import MAX_LENGTH
 
 
 async def _list(call: Call) -> LongList[HostView]:

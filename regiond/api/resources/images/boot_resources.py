@@ -16,9 +16,9 @@ from regiond.api.resources.shared.upload_part import content_of, part_of_upload
 from regiond.api.serializers.images import ENTRY_JSON, LISTED_JSON, SYNCED, UPLOADED, Entry, type_of
 from regiond.api.services import Services
 from regiond.api.urls import id_in
-from regiond.caller import Permission
 from regiond.images.model import Image, NamedHostImage, StreamImage, SubmittedImage
-from regiond.validation_messages import no_object
+from regiond.requests.caller import Permission
+from regiond.requests.validation_messages import no_object
 
 _ENTRY = Result(doc="The entry.", type=ENTRY_JSON)
 _TYPES = {"synced": {SYNCED}, "uploaded": {UPLOADED}, "generated": set[str](), "all": {SYNCED, UPLOADED}}

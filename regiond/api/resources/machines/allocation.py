@@ -13,11 +13,11 @@ from regiond.api.resources.machines.machine_actions import COMMENT
 from regiond.api.resources.shared.affinity_fields import AFFINITY
 from regiond.api.resources.shared.compose_fields import INTERFACES, STORAGE, own_architecture
 from regiond.api.serializers.allocation import ALLOCATED_JSON, MACHINE_TO_COMPOSE_JSON, AllocatedMachine
-from regiond.caller import Permission
-from regiond.machines.model import Allocated
+from regiond.machines.values.model import Allocated
 from regiond.machines.values.requests import AllocateRequest
 from regiond.operations.model import Operation
 from regiond.operations.service import outcome
+from regiond.requests.caller import Permission
 
 _MANY = TextList(commas=True, max_length=256, max_items=256)
 

@@ -12,19 +12,27 @@ from regiond.api.declaration.field_types import Choice, Integer, Text, TextList
 from regiond.api.declaration.fields import Field, Problems
 from regiond.api.declaration.operation_wait import begun, started
 from regiond.api.replies import Reply
-from regiond.api.resources.machines.boot import BOOT_FIELDS, boot_to_set
 from regiond.api.resources.machines.deployment import IMAGE_FIELDS
-from regiond.api.resources.machines.disk_changes import DISK, DISK_FIELDS, KEEP, POOL, SIZE, disk_to_add, gigabytes
+from regiond.api.resources.machines.hardware.boot import BOOT_FIELDS, boot_to_set
+from regiond.api.resources.machines.hardware.disk_changes import (
+    DISK,
+    DISK_FIELDS,
+    KEEP,
+    POOL,
+    SIZE,
+    disk_to_add,
+    gigabytes,
+)
+from regiond.api.resources.machines.hardware.nic_changes import INTERFACE, NIC_OF_MANY
+from regiond.api.resources.machines.hardware.resize import SIZE_FIELDS, size_request
 from regiond.api.resources.machines.machine_actions import RELEASE_OPTIONS, named_machines, release_options
-from regiond.api.resources.machines.nic_changes import INTERFACE, NIC_OF_MANY
-from regiond.api.resources.machines.resize import SIZE_FIELDS, size_request
 from regiond.api.serializers.operations import OPERATION_JSON
-from regiond.caller import Permission
 from regiond.machines.values.bulk import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction, BulkChange
 from regiond.machines.values.disks import NamedDisk
 from regiond.machines.values.nics import NamedNic, NicToAdd
 from regiond.machines.values.requests import DEFAULT_RELEASE, DeployRequest, ReleaseOptions
-from regiond.validation_messages import REQUIRED
+from regiond.requests.caller import Permission
+from regiond.requests.validation_messages import REQUIRED
 
 
 @frozen

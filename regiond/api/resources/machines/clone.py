@@ -14,10 +14,10 @@ from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME
 from regiond.api.resources.shared.lookups import find_machine
 from regiond.api.serializers.machines import COMPOSED_JSON
 from regiond.api.serializers.operations import OPERATION_JSON
-from regiond.caller import Permission
 from regiond.machines.values.bulk import DEFAULT_AT_ONCE, MAX_AT_ONCE
 from regiond.machines.values.clones import CloneRequest
 from regiond.operations.model import Operation
+from regiond.requests.caller import Permission
 
 _STARTED = Result(
     doc="With Prefer: respond-async, and for several clones: the operation, which has begun.", type=OPERATION_JSON

@@ -9,8 +9,8 @@ from regiond.api.declaration.field_types import Boolean, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.replies import Reply, Terminal, text_reply
 from regiond.api.resources.shared.lookups import find_machine
-from regiond.caller import Permission
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
+from regiond.requests.caller import Permission
 
 
 async def _log(call: Call) -> Reply:

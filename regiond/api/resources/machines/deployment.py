@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from common.errors import NotFound
+from common.hosts.vm_host_report import LONGEST_PROBLEM, read_vm_host_report
 from common.values import DriverType
-from common.vm_host_report import LONGEST_PROBLEM, read_vm_host_report
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import MACHINE_PLAN, with_dry_run
 from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
@@ -16,12 +16,12 @@ from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
 from regiond.api.declaration.served import filled, given, serve, target
 from regiond.api.pipeline.request import CONTENT_TYPE
 from regiond.api.replies import Reply, empty_reply, with_warnings
-from regiond.api.resources.machines.disk_changes import PLAN, plan_reply
+from regiond.api.resources.machines.hardware.disk_changes import PLAN, plan_reply
 from regiond.api.resources.machines.machine_actions import COMMENT, MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine
-from regiond.caller import Permission
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.requests import DeployRequest
+from regiond.requests.caller import Permission
 
 _MAX_ENCODED_LENGTH = 3 * 1024 * 1024  # 1 MiB of user data in base64 twice, with line breaks
 _REFUSED = {

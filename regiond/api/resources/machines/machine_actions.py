@@ -22,13 +22,13 @@ from regiond.api.resources.shared.compose_fields import domain_problems
 from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME, autostart_field
 from regiond.api.resources.shared.lookups import find_machine, machines_in_field
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.caller import Permission
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.requests import RELEASE_ADOPTED, MachineChange, ReleaseOptions
 from regiond.machines.values.search import MachineFilter
 from regiond.machines.values.states import MachineState
 from regiond.operations.model import Operation
-from regiond.validation_messages import no_object
+from regiond.requests.caller import Permission
+from regiond.requests.validation_messages import no_object
 
 COMMENT = Field(
     "comment",

@@ -17,9 +17,9 @@ from regiond.api.resources.machines.machine_actions import ANY_KEY, COMMENT, MAC
 from regiond.api.resources.machines.node_actions import of_one
 from regiond.api.resources.shared.lookups import find_machine, find_machine_or_host
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.caller import Permission
 from regiond.machines.values.states import MachineState
 from regiond.operations.model import Operation
+from regiond.requests.caller import Permission
 
 
 async def _token(_: Call) -> Any:

@@ -18,7 +18,7 @@ from regiond.machines.values.criteria import MachineCriteria, Traits
 from regiond.machines.values.search import MachineFilter
 from regiond.machines.values.states import MachineState
 from regiond.networks.model import DOMAIN_NAME
-from regiond.validation_messages import no_choice
+from regiond.requests.validation_messages import no_choice
 
 _MANY = TextList()
 

@@ -14,11 +14,11 @@ from regiond.api.declaration.list_page import Page
 from regiond.api.declaration.lists import MAX_LIMIT, ListOptions
 from regiond.api.resources.machines.machine_filters import machine_filter, names_only_ids
 from regiond.api.resources.shared.lookups import hosts_as_machines
-from regiond.long_list import LongList
-from regiond.machines.model import MachineView
-from regiond.machines.search.fields import MACHINE_FIELDS
+from regiond.machines.searches.search.fields import MACHINE_FIELDS
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.search import MachineColumn, MachineFilter, MachineSearch
-from regiond.search_query import MAX_LENGTH
+from regiond.requests.long_list import LongList
+from regiond.requests.search_query import MAX_LENGTH
 
 _COLUMNS: Mapping[str, MachineColumn] = {
     "hostname": MachineColumn.NAME,

@@ -17,32 +17,26 @@ from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.hosts import adoption
 from regiond.api.resources.machines import (
     allocation,
-    boot,
     bulk,
     clone,
     console,
     deployment,
-    disk_changes,
-    exports,
-    iso,
     machine_actions,
     machine_details,
-    nic_changes,
     node_actions,
     rebuild,
-    resize,
-    start_order,
     usage,
 )
-from regiond.api.resources.machines.hardware_changes import plan_result
+from regiond.api.resources.machines.hardware import boot, disk_changes, exports, iso, nic_changes, resize, start_order
+from regiond.api.resources.machines.hardware.hardware_changes import plan_result
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.machines.machine_filters import FILTERS, OF_THE_PAGE
 from regiond.api.resources.machines.machine_list import PAGING, list_machines
 from regiond.api.resources.shared.lookups import find_machine, find_machine_or_host, find_machine_to_read
 from regiond.api.serializers.deletion import POWER_PLAN_JSON
 from regiond.api.serializers.machines import MACHINE_JSON, POWER_STATE_JSON
-from regiond.caller import Permission
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
+from regiond.requests.caller import Permission
 
 _COMMENT = Field(
     "comment",

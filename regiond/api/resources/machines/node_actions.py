@@ -15,13 +15,13 @@ from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import BOOL, STR, mapping
 from regiond.api.declaration.served import serve
 from regiond.api.replies import Reply, empty_reply
-from regiond.api.resources.machines.interface_targets import device_of, find_node
+from regiond.api.resources.machines.hardware.interface_targets import device_of, find_node
 from regiond.api.resources.shared.lookups import hosts_as_machines, machine_of, machines_in_field
 from regiond.api.services import Services
-from regiond.caller import Permission
-from regiond.machines.model import MachineView
 from regiond.machines.values.devices import DeviceView
-from regiond.validation_messages import no_object
+from regiond.machines.values.model import MachineView
+from regiond.requests.caller import Permission
+from regiond.requests.validation_messages import no_object
 
 _MAX_NODES = 1000
 _BSON = "application/bson"

@@ -12,11 +12,11 @@ from regiond.api.declaration.operation_wait import STARTED, answer_of, when_done
 from regiond.api.declaration.served import filled, given
 from regiond.api.replies import Reply, with_warnings
 from regiond.api.resources.machines.deployment import DISTRO_SERIES, OSYSTEM, USER_DATA_FIELD, login_warnings
-from regiond.api.resources.machines.disk_changes import PLAN, plan_reply
+from regiond.api.resources.machines.hardware.disk_changes import PLAN, plan_reply
 from regiond.api.resources.machines.machine_actions import COMMENT, MACHINE_RESULT, machine_now
 from regiond.api.resources.shared.lookups import find_machine
-from regiond.caller import Permission
 from regiond.machines.values.requests import DeployRequest
+from regiond.requests.caller import Permission
 
 _request = filled(DeployRequest, encoded_user_data=given("user_data"), rebuild=lambda _: True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from regiond.api.declaration.endpoint import Call
 from regiond.api.resources.shared.lookups import find_machine
 from regiond.api.resources.shared.usage import usage_endpoint
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.usage.model import UsageView
 
 

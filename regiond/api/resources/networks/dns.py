@@ -13,7 +13,6 @@ from regiond.api.declaration.served import filled, found, given, part, serve, ta
 from regiond.api.replies import Reply, text_reply
 from regiond.api.resources.shared.filter_values import check_domains
 from regiond.api.serializers.networks import DNS_RESOURCE_JSON, DOMAIN_WITH_RECORDS_JSON
-from regiond.caller import Permission
 from regiond.dns.model import (
     MAX_NAME,
     MAX_TTL_S,
@@ -26,6 +25,7 @@ from regiond.dns.model import (
     parse_addresses,
 )
 from regiond.machines.values.search import MachineFilter
+from regiond.requests.caller import Permission
 
 _NAME = Text(max_length=MAX_NAME)
 _TTL = Integer(minimum=0, maximum=MAX_TTL_S, unit="s")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from common.phrases import number_of
+from common.words.phrases import number_of
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import PLAN, plan_reply, with_dry_run
 from regiond.api.declaration.endpoint import Call, Resource, Result
@@ -17,8 +17,8 @@ from regiond.api.declaration.served import filled, given, serve
 from regiond.api.replies import Reply
 from regiond.api.serializers.audit import AUDIT_ENTRY_JSON, CHAIN_REPORT_JSON, RAW_ENTRY_JSON, REDACTION_REPORT_JSON
 from regiond.audit.model import AuditEntry, AuditFilter, AuditResult, RawEntry, Redaction, RedactionReport
-from regiond.caller import Permission
-from regiond.deletion_plan import DeletionPlan
+from regiond.requests.caller import Permission
+from regiond.requests.deletion_plan import DeletionPlan
 
 _LARGEST_ID = 2**63 - 1
 _ID = Integer(minimum=0, maximum=_LARGEST_ID)

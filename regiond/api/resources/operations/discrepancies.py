@@ -15,8 +15,8 @@ from regiond.api.resources.shared.lookups import REFERENCE, host_in_field, machi
 from regiond.api.serializers.discrepancies import DISCREPANCY_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
-from regiond.caller import Permission
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy
+from regiond.requests.caller import Permission
 
 _KINDS = tuple(kind.value for kind in DiscrepancyKind)
 

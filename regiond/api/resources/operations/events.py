@@ -16,10 +16,10 @@ from regiond.api.resources.machines.machine_filters import other_domains
 from regiond.api.resources.shared.filter_values import checked_filters
 from regiond.api.resources.shared.lookups import HOST_FILTER, MACHINE_FILTER, past_host, past_machine
 from regiond.api.serializers.events import EVENT_JSON, EVENT_PAGE_JSON, EventPage
-from regiond.caller import Permission
 from regiond.events.model import AT_LEAST, EventFilter
 from regiond.machines.values.criteria import MachineCriteria, Traits
 from regiond.machines.values.search import MachineFilter
+from regiond.requests.caller import Permission
 
 _LARGEST_ID = 2**63 - 1
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TypedDict
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import CHANGE_DOC, PLAN, with_dry_run
 from regiond.api.declaration.endpoint import Call, Resource, Result
@@ -20,8 +20,8 @@ from regiond.api.resources.shared.lookups import HOST_FILTER, MACHINE_FILTER, pa
 from regiond.api.serializers.operations import OPERATION_JSON, OPERATION_WITH_LOG_JSON, OperationWithLog
 from regiond.api.services import Services
 from regiond.api.urls import operation_id_in
-from regiond.caller import Caller, Permission
 from regiond.operations.model import Operation, OperationState
+from regiond.requests.caller import Caller, Permission
 
 _STATES = tuple(state.value for state in OperationState)
 _KINDS = tuple(kind.value for kind in OperationKind)

@@ -14,9 +14,9 @@ from regiond.api.resources.shared.lookups import find_rack
 from regiond.api.serializers.controllers import CONTROLLER_JSON, Controller, rack_controller, region_controller
 from regiond.api.serializers.groups import DOMAIN_ID
 from regiond.api.services import Services
-from regiond.caller import Permission
 from regiond.networks.model import DOMAIN_NAME
-from regiond.validation_messages import no_object
+from regiond.requests.caller import Permission
+from regiond.requests.validation_messages import no_object
 
 _MANY = TextList()
 _FILTERS = (

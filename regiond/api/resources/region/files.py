@@ -14,9 +14,9 @@ from regiond.api.pipeline.request import CONTENT_TYPE
 from regiond.api.replies import Reply
 from regiond.api.serializers.files import FILE_JSON, FILE_WITH_CONTENT_JSON
 from regiond.api.services import Services
-from regiond.caller import Permission
 from regiond.files.model import MAX_FILE_BYTES, MAX_FILENAME, MAX_FILES, FileWithContent, StoredFile
-from regiond.validation_messages import REQUIRED
+from regiond.requests.caller import Permission
+from regiond.requests.validation_messages import REQUIRED
 
 _FILENAME = Field(
     "filename",

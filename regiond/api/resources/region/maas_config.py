@@ -11,9 +11,9 @@ from regiond.api.declaration.field_types import Choice, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.serializer import BOOL, INT, NULL, STR, one_of
 from regiond.api.replies import Reply, text_reply
-from regiond.caller import Permission
 from regiond.dns.model import DEFAULT_TTL_S
 from regiond.images.model import MAX_IMAGE_NAME
+from regiond.requests.caller import Permission
 
 _ELSEWHERE = "The other settings of the region are in its configuration file."
 _VALUE = one_of(STR, BOOL, INT, NULL)

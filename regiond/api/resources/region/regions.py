@@ -6,7 +6,7 @@ from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.declaration.served import serve
 from regiond.api.serializers.racks import REGION_JSON
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 
 REGIONS = Resource(
     handler="RegionsHandler",

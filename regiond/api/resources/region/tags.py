@@ -12,12 +12,12 @@ from regiond.api.declaration.fields import Field
 from regiond.api.declaration.served import filled, found, serve, target, text
 from regiond.api.serializers.controllers import CONTROLLER_JSON
 from regiond.api.serializers.devices import DEVICE_JSON
-from regiond.api.serializers.host_machines import as_machine
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.api.serializers.tags import REBUILT_TAG_JSON, TAG_JSON, TAGGED_NODES_JSON
-from regiond.long_list import LongList
-from regiond.machines.model import MachineView
+from regiond.api.serializers.vm_hosts.host_machines import as_machine
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.search import MachineFilter
+from regiond.requests.long_list import LongList
 from regiond.tags.model import MAX_NAME, NAME_PATTERN, Tag, TagChange
 
 _NAME = Text(

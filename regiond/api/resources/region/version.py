@@ -17,7 +17,7 @@ from regiond.api.etags import etag_of
 from regiond.api.json_text import indented
 from regiond.api.replies import Reply
 from regiond.api.serializers.version import VERSION_JSON
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 
 _PLAIN_JSON = "application/json"  # the maas CLI rejects a description with a charset
 

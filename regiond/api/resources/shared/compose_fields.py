@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from common.compose_request import ComposeRequest
-from common.phrases import number_of
+from common.guests.compose_request import ComposeRequest
+from common.words.phrases import number_of
 from regiond.api.declaration.field_types import Boolean, Integer, IntegerList, Text
 from regiond.api.declaration.fields import Field, Format, Problems, Values
 from regiond.api.resources.shared.affinity_fields import AFFINITY
 from regiond.api.resources.shared.host_fields import GROUP, HOSTNAME
 from regiond.api.serializers.groups import DOMAIN_ID
-from regiond.api.serializers.hosts import full_architecture
+from regiond.api.serializers.vm_hosts.hosts import full_architecture
 from regiond.hosts.model import ComposeTarget
-from regiond.machines.compose.requirements import syntax_problems
+from regiond.machines.arrivals.compose.requirements import syntax_problems
 from regiond.networks.model import DOMAIN_NAME
-from regiond.validation_messages import no_choice
+from regiond.requests.validation_messages import no_choice
 
 DEFAULT_CORES, DEFAULT_MEMORY_MIB = 1, 2048
 STORAGE = Text(max_length=16384, joined_by=",")  # gomaasclient and libmaas may repeat it, once for each disk

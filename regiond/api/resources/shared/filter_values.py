@@ -9,11 +9,11 @@ from regiond.api.declaration.fields import Problems, Values
 from regiond.api.resources.shared.compose_fields import own_architecture
 from regiond.api.services import Services
 from regiond.groups.model import ResourcePool, Zone
-from regiond.identifiers import split_reference
 from regiond.machines.devices.model import checked_mac
 from regiond.networks.references import selected_ids
 from regiond.placement.requirements import NetworkType
-from regiond.validation_messages import no_object, no_objects, none_such, shown
+from regiond.requests.identifiers import split_reference
+from regiond.requests.validation_messages import no_object, no_objects, none_such, shown
 
 _ZONES = ("zone", "not_in_zone")
 _POOLS = ("pool", "not_in_pool")

@@ -8,9 +8,9 @@ from common.values import Autostart, DriverType
 from regiond.api.declaration.endpoint import Call
 from regiond.api.declaration.field_types import Boolean, Choice, CommaList, Float, Integer, Secret, Text
 from regiond.api.declaration.fields import Field, Format, Problems
-from regiond.hosts.host_address import parse_host_address
+from regiond.hosts.address.host_address import parse_host_address
 from regiond.hosts.model import AS_ABOVE, MACVLAN_MODES, HostView
-from regiond.validation_messages import no_choice
+from regiond.requests.validation_messages import no_choice
 
 _LONGEST_SECRET = 64 * 1024
 _PEM = Text(max_length=_LONGEST_SECRET, blank=None)

@@ -13,19 +13,19 @@ from functools import partial
 from typing import TypeVar
 
 from common.errors import InvalidRequest, NotFound, WrongState
-from common.phrases import first_of
+from common.words.phrases import first_of
 from regiond.api.declaration.field_types import Text
 from regiond.api.declaration.fields import Field
-from regiond.api.serializers.host_machines import as_machine
+from regiond.api.serializers.vm_hosts.host_machines import as_machine
 from regiond.api.services import Services
 from regiond.clusters.model import ClusterView
 from regiond.hosts.model import ComposeTarget, GuestFilter, GuestView, HostView
-from regiond.identifiers import as_id, split_reference
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.search import MachineFilter
 from regiond.networks.model import Vlan
 from regiond.racks.model import RackView
-from regiond.validation_messages import no_object
+from regiond.requests.identifiers import as_id, split_reference
+from regiond.requests.validation_messages import no_object
 
 REFERENCE = Text(max_length=300, blank=None)  # an id or a name
 HOST_FILTER = Field("host", REFERENCE, "Id or name of a VM host.")

@@ -8,7 +8,7 @@ from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Endpoint, Find, Result
 from regiond.api.declaration.field_types import Integer
 from regiond.api.declaration.fields import Field
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 
 T = TypeVar("T")
 

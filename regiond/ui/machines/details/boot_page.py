@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.boot import joined
-from regiond.machines.model import MachineView
-from regiond.ui.boot_words import boot_orders, boot_words
+from regiond.machines.values.model import MachineView
 from regiond.ui.forms.form_field import TICK, FormField
 from regiond.ui.machines.details.frame import CONFIGURATION, change_obstacle
 from regiond.ui.machines.details.vm_form import Sent, VmForm, typed, vm_form
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 from regiond.ui.texts import text
+from regiond.ui.words.boot_words import boot_orders, boot_words
 
 ORDER, ONCE = "order", "once"
 
@@ -42,7 +42,7 @@ async def boot(visit: Visit, machine: MachineView) -> VmForm:
         button=text("Set boot order"),
         sent=sent,
         sends_all=True,
-        template="machines/boot.html",
+        template="machines/boot/boot.html",
         more={"boot_words": boot_words},
     )
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from attrs import frozen
 
-from regiond.machines.disks.model import is_owned
-from regiond.machines.model import MachineView
+from regiond.machines.hardware.disks.model import is_owned
+from regiond.machines.values.model import MachineView
 
 
 @frozen(kw_only=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from regiond.machines.model import MachineView
-from regiond.machines.ownership_rules import may_act
+from regiond.machines.core.ownership_rules import may_act
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.states import MachineState
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 
 
 async def failed_console(visit: Visit, machine: MachineView, *, operation_id: int | None = None) -> str:

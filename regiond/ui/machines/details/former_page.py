@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.api.replies import Reply
-from regiond.ui.page import Page, Visit
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.texts import text
 
 

@@ -9,20 +9,20 @@ from attrs import frozen
 from common.errors import InnkeeperError, NotFound
 from regiond.api.replies import Reply
 from regiond.attention.model import ObjectType
-from regiond.caller import Caller
 from regiond.hosts.model import GuestView, HostView
-from regiond.machines.disks.model import check_movable
-from regiond.machines.model import MachineView
-from regiond.machines.ownership_rules import check_may_change, may_act
+from regiond.machines.core.ownership_rules import check_may_change, may_act
+from regiond.machines.hardware.disks.model import check_movable
 from regiond.machines.values.disks import DiskView
+from regiond.machines.values.model import MachineView
 from regiond.operations.model import OPEN_STATES
+from regiond.requests.caller import Caller
 from regiond.ui.attention.attention_page import attention_of
-from regiond.ui.boot_words import boot_words
 from regiond.ui.machines.details.head_actions import HeadActions, head_actions
 from regiond.ui.machines.machine_actions import removals, sees_console
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 from regiond.ui.texts import constant
-from regiond.ui.wanted_power_words import wanted_words
+from regiond.ui.words.boot_words import boot_words
+from regiond.ui.words.wanted_power_words import wanted_words
 
 SUMMARY, NETWORK, STORAGE, CONSOLE, SCREEN, TASKS, EVENTS, CONFIGURATION = (
     "summary", "network", "storage", "console", "screen", "tasks", "events", "configuration",

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from regiond.caller import Caller
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.states import MachineState
+from regiond.requests.caller import Caller
 from regiond.ui.machines.machine_actions import (
     Action,
     deployment_obstacle,

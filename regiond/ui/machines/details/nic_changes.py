@@ -9,12 +9,12 @@ from attrs import evolve
 
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.caller import Permission
-from regiond.identifiers import as_id
-from regiond.machines.model import MachineView
-from regiond.machines.nics.model import find_nic
+from regiond.machines.core.nics.model import find_nic
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.nics import NicView
 from regiond.networks.model import HostInterface
+from regiond.requests.caller import Permission
+from regiond.requests.identifiers import as_id
 from regiond.ui.forms import question as questions
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.question import Question, Subject
@@ -23,7 +23,7 @@ from regiond.ui.machines.details.frame import NETWORK, change_obstacle, host_of,
 from regiond.ui.machines.details.notes_form import names_in
 from regiond.ui.machines.details.vm_form import Sent, VmForm, typed, vm_form
 from regiond.ui.machines.machine_questions import SECTION, crumbs_of, detail_of
-from regiond.ui.page import Visit, form_pages, redirect_with_note
+from regiond.ui.rendering.page import Visit, form_pages, redirect_with_note
 from regiond.ui.texts import text
 from regiond.ui.web_request import page_url
 
@@ -144,7 +144,7 @@ async def change(visit: Visit, machine: MachineView) -> VmForm:
         sends_all=True,
         is_once=True,
         renamed=_RENAMED,
-        template="machines/change_nic.html",
+        template="machines/nics/change_nic.html",
         more={"nic": nic},
     )
 

@@ -8,19 +8,19 @@ from typing import Any
 from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.api.resources.machines.nodes import INTERFACE, INTERFACE_ON_PAGES
-from regiond.caller import Caller, Permission
-from regiond.identifiers import as_id
-from regiond.machines.model import MachineView
-from regiond.machines.nics.model import check_may_change_nics, find_nic
+from regiond.api.resources.machines.nodes_api.nodes import INTERFACE, INTERFACE_ON_PAGES
+from regiond.machines.core.nics.model import check_may_change_nics, find_nic
+from regiond.machines.values.model import MachineView
 from regiond.machines.values.nics import NicView
 from regiond.networks.model import Vlan
+from regiond.requests.caller import Caller, Permission
+from regiond.requests.identifiers import as_id
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.details.frame import NETWORK, read_vm
 from regiond.ui.machines.details.nic_form import GATEWAY, MODES, ends_link, link_fields, property_fields, values_of
-from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect
 from regiond.ui.texts import text
 
 
@@ -93,7 +93,7 @@ def _unchanged(nic: NicView) -> Edit:
 
 async def _page(visit: Visit, machine: MachineView, nic: NicView, edit: Edit, refusal: Refusal) -> Reply:
     return await visit.page(
-        "machines/nic.html",
+        "machines/nics/nic.html",
         title=text("{name} of {vm}", name=nic.name, vm=machine.hostname),
         section="vms",
         status=refusal.status,

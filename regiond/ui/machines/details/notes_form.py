@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.ui.forms.edit import Edit, begin_edit
 
 DESCRIPTION, TAGS = "description", "tags"

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from common.errors import InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.caller import Permission
+from regiond.requests.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.action_pages import read_own
 from regiond.ui.machines.details import tagging
 from regiond.ui.machines.details.notes_form import DESCRIPTION, TAGS, tag_changes, values_of
-from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.rendering.page import Visit, form_pages, redirect
 from regiond.ui.texts import text
 
 
@@ -24,7 +24,7 @@ async def notes(visit: Visit) -> Reply:
 
     async def show(edit: Edit, refusal: Refusal) -> Reply:
         return await visit.page(
-            "machines/notes.html",
+            "machines/notes/notes.html",
             title=text("Description and tags of {hostname}", hostname=machine.hostname),
             section="vms",
             status=refusal.status,

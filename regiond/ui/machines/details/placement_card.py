@@ -7,12 +7,12 @@ from typing import Any
 
 from attrs import field, frozen
 
-from common.capacity import Capacity
+from common.hosts.capacity import Capacity
 from regiond.hosts.model import GuestView
-from regiond.hosts.numa_model import NumaNodeView
+from regiond.hosts.numa.numa_model import NumaNodeView
 from regiond.ledger.model import GuestClaims, read_pages_key
-from regiond.ui import formats
 from regiond.ui.texts import text
+from regiond.ui.views import formats
 
 ROW, PITCH, PAIR_GAP, LINE, LEFT = 32, 10, 2, 20, 14.5  # cells of a line; the rest in units of the drawing
 NARROWEST = 200  # of the drawing: the cells of a small host do not fill the card

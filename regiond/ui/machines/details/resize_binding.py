@@ -7,11 +7,11 @@ from typing import Any
 
 from attrs import frozen
 
-from regiond.hosts.numa_model import NumaNodeView
+from regiond.hosts.numa.numa_model import NumaNodeView
 from regiond.ledger.model import DiscreteResources, pages_key, read_pages_key
-from regiond.ui import formats
 from regiond.ui.machines.details.placement_card import CoreStrip, Fact, core_strip
 from regiond.ui.texts import text
+from regiond.ui.views import formats
 
 
 @frozen(kw_only=True)

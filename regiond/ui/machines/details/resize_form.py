@@ -7,11 +7,11 @@ from typing import Any
 
 from common.errors import InvalidRequest
 from regiond.ledger.model import DiscreteResources
-from regiond.machines.model import MachineView
-from regiond.ui import formats
+from regiond.machines.values.model import MachineView
 from regiond.ui.forms.form_field import TICK, FormField
-from regiond.ui.machines.compose_request import parse_cores
+from regiond.ui.machines.compose.compose_request import parse_cores
 from regiond.ui.texts import text
+from regiond.ui.views import formats
 
 LEAST_MIB = 1024
 CORES, MEMORY, PINS, IDS, PAGES = "cores", "memory", "pins", "pinned_cores", "hugepages_backed"

@@ -8,17 +8,17 @@ from attrs import evolve, frozen
 
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.caller import Permission
-from regiond.hosts.numa_model import NumaNodeView
+from regiond.hosts.numa.numa_model import NumaNodeView
 from regiond.ledger.model import DiscreteResources
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
+from regiond.requests.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit, read_edit
 from regiond.ui.forms.refusal import NOT_REFUSED, Refusal
 from regiond.ui.machines.details.frame import change_obstacle, host_of, read_vm
 from regiond.ui.machines.details.resize_binding import Preview, preview_of, side
 from regiond.ui.machines.details.resize_form import about_form, api_fields, form_fields, values_of
-from regiond.ui.page import Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.rendering.page import Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.texts import text
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.boot import StartOrder
-from regiond.caller import Permission
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
+from regiond.requests.caller import Permission
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.machines.details.frame import CONFIGURATION, change_obstacle
 from regiond.ui.machines.details.vm_form import Sent, VmForm, vm_form
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 from regiond.ui.texts import text
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from common.operation_kinds import OperationKind
+from common.words.operation_kinds import OperationKind
 from regiond.api.replies import Reply
 from regiond.hosts.model import HostView
 from regiond.images.model import split_architecture
-from regiond.machines.model import MachineView
-from regiond.machines.ownership_rules import may_act
+from regiond.machines.core.ownership_rules import may_act
 from regiond.machines.values.devices import DeviceFilter
+from regiond.machines.values.model import MachineView
 from regiond.operations.model import Operation
-from regiond.ui.autostart_words import AUTOSTART_WORDS
 from regiond.ui.events.event_list import event_list
 from regiond.ui.lists.list_scope import of_vm
 from regiond.ui.lists.task_list import task_list
@@ -33,9 +32,10 @@ from regiond.ui.machines.details.frame import (
     vm_page,
 )
 from regiond.ui.machines.details.placement_card import Chosen, Place, PlacementCard, chosen_by, placement_card
-from regiond.ui.page import Page, Visit
-from regiond.ui.run_steps import run_steps
+from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.usage.usage_card import UsageCard, usage_card
+from regiond.ui.views.run_steps import run_steps
+from regiond.ui.words.autostart_words import AUTOSTART_WORDS
 
 _ON_SUMMARY = 5
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from common.errors import InvalidRequest
 from regiond.api.resources.region.tags import TAG, TAGS
 from regiond.tags.model import check_name
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 
 
 async def change(visit: Visit, system_ids: Sequence[str], *, add: Sequence[str], remove: Sequence[str]) -> None:

@@ -11,15 +11,15 @@ from attrs import field, frozen
 
 from regiond.api.replies import Reply
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.caller import Permission
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
+from regiond.requests.caller import Permission
 from regiond.ui.forms import forms
 from regiond.ui.forms.edit import Edit, begin_edit
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.details.frame import TAB_NAMES
 from regiond.ui.machines.machine_questions import SECTION, crumbs_of
-from regiond.ui.page import Page, Visit, form_pages, redirect, redirect_with_note
+from regiond.ui.rendering.page import Page, Visit, form_pages, redirect, redirect_with_note
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
 

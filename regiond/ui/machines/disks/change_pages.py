@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.errors import InvalidRequest
-from regiond.machines.model import MachineView
+from regiond.machines.values.model import MachineView
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.lists.kept_disks import kept_choices
 from regiond.ui.machines.details.frame import STORAGE, change_obstacle, host_of, move_obstacle
@@ -23,7 +23,7 @@ from regiond.ui.machines.disks.disk_form import (
     size_to_send,
 )
 from regiond.ui.machines.disks.disk_pages import find_disk
-from regiond.ui.page import Visit
+from regiond.ui.rendering.page import Visit
 from regiond.ui.texts import text
 
 KEPT_DISK = "kept_disk"
@@ -77,7 +77,7 @@ async def attach(visit: Visit, machine: MachineView) -> VmForm:
         button=text("Attach disk"),
         sent=sent,
         sends_all=True,
-        template="machines/attach_disk.html",
+        template="machines/disks/attach_disk.html",
         more={"choices": kept_choices(visit.caller, kept)},
     )
 

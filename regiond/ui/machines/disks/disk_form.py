@@ -5,10 +5,10 @@ from __future__ import annotations
 from common.units import BYTES_PER_GB
 from regiond.hosts.model import HostView
 from regiond.machines.values.disks import DiskView
-from regiond.ui import formats
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.machines.details.vm_form import FormFact
 from regiond.ui.texts import text
+from regiond.ui.views import formats
 
 SIZE, POOL, TAGS = "size", "pool", "tags"
 

@@ -6,20 +6,20 @@ from collections.abc import Mapping
 
 from common.errors import InnkeeperError, NotFound
 from regiond.api.replies import Reply
-from regiond.api.resources.machines.disks import BLOCK_DEVICE
+from regiond.api.resources.machines.hardware.disks import BLOCK_DEVICE
 from regiond.api.resources.machines.machines import MACHINE
-from regiond.caller import Permission
-from regiond.machines.model import MachineView
-from regiond.machines.nics.model import checked_tags
+from regiond.machines.core.nics.model import checked_tags
 from regiond.machines.values.disks import DiskView
-from regiond.ui import formats
+from regiond.machines.values.model import MachineView
+from regiond.requests.caller import Permission
 from regiond.ui.forms.refusal import Refusal
 from regiond.ui.machines.details.frame import STORAGE, change_obstacle, read_vm
 from regiond.ui.machines.details.notes_form import tag_changes
 from regiond.ui.machines.details.vm_form import FormFact, VmForm, show_refused, vm_form
 from regiond.ui.machines.disks.disk_form import TAGS, pool_fact, size_fact, tags_field
-from regiond.ui.page import Page, Visit, redirect, redirect_with_note
+from regiond.ui.rendering.page import Page, Visit, redirect, redirect_with_note
 from regiond.ui.texts import text
+from regiond.ui.views import formats
 
 
 async def edit(visit: Visit, machine: MachineView) -> VmForm:
@@ -45,7 +45,7 @@ async def edit(visit: Visit, machine: MachineView) -> VmForm:
         sent=send,
         subject=text("this disk"),
         renamed={"tag": TAGS},
-        template="machines/disk.html",
+        template="machines/disks/disk.html",
     )
 
 

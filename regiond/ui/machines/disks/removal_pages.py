@@ -8,13 +8,12 @@ from attrs import evolve, frozen
 
 from common.errors import NotFound
 from regiond.api.replies import Reply
-from regiond.api.resources.machines import kept_disks
+from regiond.api.resources.machines.hardware import kept_disks
 from regiond.api.resources.machines.machines import MACHINE
 from regiond.api.resources.shared.lookups import find_host
-from regiond.caller import Permission
-from regiond.machines.model import MachineView
 from regiond.machines.values.disks import DiskView, KeptDisk
-from regiond.ui import formats
+from regiond.machines.values.model import MachineView
+from regiond.requests.caller import Permission
 from regiond.ui.forms import question as questions
 from regiond.ui.forms.question import NO_UNDO, Question, Subject
 from regiond.ui.lists.kept_disks import title_of
@@ -22,8 +21,9 @@ from regiond.ui.machines.action_pages import since_of
 from regiond.ui.machines.details.frame import STORAGE, read_vm
 from regiond.ui.machines.disks.disk_pages import find_disk
 from regiond.ui.machines.machine_questions import SECTION, crumbs_of, detail_of
-from regiond.ui.page import Visit, form_pages, redirect_with_note
+from regiond.ui.rendering.page import Visit, form_pages, redirect_with_note
 from regiond.ui.texts import text
+from regiond.ui.views import formats
 from regiond.ui.web_request import page_url
 
 CONTENT, KEEP, DELETE = "content", "keep", "delete"
@@ -60,7 +60,7 @@ async def remove(visit: Visit) -> Reply:
         visit,
         evolve(question, typed=machine.hostname if chosen == DELETE else ""),
         run,
-        template="machines/remove_disk.html",
+        template="machines/disks/remove_disk.html",
         plan={"effects": [*plans[True]["effects"], *plans[False]["effects"]]},
         shared=shared,
         fates=(

@@ -1,0 +1,1 @@
+"""Guests as requests, region and rack describe them."""

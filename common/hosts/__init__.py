@@ -1,0 +1,1 @@
+"""Hosts as racks report them."""

@@ -1,0 +1,1 @@
+"""The commands of the RPC, with their fields and deadlines."""

@@ -1,0 +1,1 @@
+"""Certificates and the trust in servers."""

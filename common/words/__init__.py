@@ -1,0 +1,1 @@
+"""Texts that region, racks and the command share."""

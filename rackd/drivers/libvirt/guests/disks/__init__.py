@@ -1,0 +1,1 @@
+"""Disks and volumes of libvirt's guests."""

@@ -1,0 +1,1 @@
+"""Disks and volumes of LXD's guests."""

@@ -1,0 +1,1 @@
+"""ISO images and their drives."""

@@ -1,0 +1,1 @@
+"""Rebuilding a guest from an image."""

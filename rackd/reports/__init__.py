@@ -1,0 +1,1 @@
+"""Reports of guests that cloud-init sends."""

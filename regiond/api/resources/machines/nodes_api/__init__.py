@@ -1,0 +1,1 @@
+"""Nodes: machines and devices under the names that MAAS gives them."""

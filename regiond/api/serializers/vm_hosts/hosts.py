@@ -1,0 +1,170 @@
+"""JSON of VM hosts, their projects and guests.
+
+A host whose capacity is unknown has zeros and no capabilities.
+"""
+
+from __future__ import annotations
+
+from common.hardware import HardwareDevice, NetworkDevice, NetworkPort
+from common.hosts.discovery import Problem
+from common.placement_groups import PlacementGroup
+from common.values import HostNetwork, Profile, Project
+from regiond.api.declaration.serializer import (
+    AS_TEXT,
+    BOOL,
+    INT,
+    NUMBER,
+    STR,
+    TIMESTAMP,
+    Serializer,
+    array,
+    constant,
+    enum,
+    extended,
+    fields_of,
+    key,
+    nullable,
+    serializer,
+)
+from regiond.api.serializers.groups import POOL_JSON, ZONE_JSON
+from regiond.api.serializers.vm_hosts.capacity import CAPACITY_JSON, RESOURCE_CAPACITY_JSON
+from regiond.api.serializers.vm_hosts.clusters import available
+from regiond.api.serializers.vm_hosts.maintenance import MAINTENANCE_JSON
+from regiond.api.urls import host_uri, uri
+from regiond.hosts.error_details import Confirmation, ErrorDetails, Secret, TrustProblem
+from regiond.hosts.model import AS_ABOVE, CAPABILITIES, Amounts, GuestView, HostState, HostView, StoragePoolView
+
+# `attach_type` is the way in which a guest's NIC attaches to the network, `type` the hypervisor's word for the network.
+NETWORK_JSON: Serializer[HostNetwork] = serializer(
+    "HostNetwork",
+    *fields_of(HostNetwork, "name type attach_type=kind attachable active dhcp cidrs vid", attach_type=AS_TEXT),
+)
+_PORT: Serializer[NetworkPort] = serializer(
+    "NetworkPort",
+    *fields_of(NetworkPort, "name mac_address link_connected=link"),
+    key("link_speed", nullable(INT), lambda port: port.speed_mbps),  # Mbit/s
+)
+GPU_JSON: Serializer[HardwareDevice] = serializer(
+    "Gpu",
+    *fields_of(
+        HardwareDevice,
+        "pci_address usb_address vendor vendor_id product product_id driver numa_node virtual_functions",
+        "virtual_functions_made",
+    ),
+)
+NETWORK_DEVICE_JSON: Serializer[NetworkDevice] = extended(
+    "NetworkDevice",
+    GPU_JSON,
+    lambda device: device,
+    key("ports", array(_PORT), lambda device: device.ports),
+)
+
+
+def full_architecture(architecture: str) -> str:
+    """Returns the architecture in MAAS's form: `amd64/generic` for `amd64`."""
+    return architecture if "/" in architecture else f"{architecture}/generic"
+
+
+def _total(host: HostView) -> Amounts:
+    return host.total or Amounts()
+
+
+def _used(host: HostView) -> Amounts:
+    return host.used if host.total is not None else Amounts()
+
+
+AMOUNTS_JSON: Serializer[Amounts] = serializer(
+    "Amounts", *fields_of(Amounts, "cores memory=memory_mib local_storage=storage_bytes")
+)
+_STORAGE_POOL: Serializer[StoragePoolView] = serializer(
+    "StoragePool",
+    *fields_of(StoragePoolView, "id=pool_key name type path total=total_bytes used=used_bytes"),
+    key("available", INT, lambda pool: pool.available_bytes),
+    key("default", BOOL, lambda pool: pool.is_default),
+    key("capacity", RESOURCE_CAPACITY_JSON, lambda pool: pool.capacity),  # MAAS lacks it
+    key("status", STR, lambda pool: pool.status),  # MAAS lacks it
+    key("shares_space_with", array(STR), lambda pool: pool.shares_with),  # MAAS lacks it
+)
+_HOST_MACHINE: Serializer[HostView] = serializer(
+    "HostMachine",
+    key("system_id", nullable(STR), lambda host: host.machine_system_id or host.system_id),
+    constant("__incomplete__", BOOL, value=True),
+)
+_PROFILE: Serializer[Profile] = serializer("Profile", *fields_of(Profile, "name description"))
+# `policy` is spread or compact, `rigor` strict or permissive, as LXD says it.
+_PLACEMENT_GROUP: Serializer[PlacementGroup] = serializer(
+    "PlacementGroup", *fields_of(PlacementGroup, "name description policy rigor instances")
+)
+_CONFIRMATION: Serializer[Confirmation] = serializer("HostConfirmation", *fields_of(Confirmation, "op field value"))
+# Facts of an error that a person has to resolve. `confirm` is the call of the host that accepts what it presents.
+_ERROR_DETAILS: Serializer[ErrorDetails] = serializer(
+    "HostErrorDetails",
+    key("kind", nullable(enum(TrustProblem)), lambda details: details.kind),
+    *fields_of(ErrorDetails, "pinned offered expected known reported host"),
+    key("secret", nullable(enum(Secret)), lambda details: details.secret),
+    *fields_of(ErrorDetails, "reason"),
+    key("confirm", nullable(_CONFIRMATION), lambda details: details.confirmation),
+)
+_ERROR: Serializer[HostView] = serializer(
+    "HostError",
+    key("code", STR, lambda host: host.error_code or ""),
+    key("message", STR, lambda host: host.error_message or ""),
+    key("details", nullable(_ERROR_DETAILS), lambda host: host.error_details),
+)
+_PROBLEM: Serializer[Problem] = serializer("HostProblem", *fields_of(Problem, "subject message"))
+HOST_JSON: Serializer[HostView] = serializer(
+    "VmHost",
+    *fields_of(HostView, "id name tags type=driver", type=AS_TEXT),
+    key("architectures", array(STR), lambda host: [full_architecture(host.architecture)] if host.architecture else []),
+    key("capabilities", array(STR), lambda host: CAPABILITIES if host.total is not None else ()),
+    key("total", AMOUNTS_JSON, _total),
+    key("used", AMOUNTS_JSON, _used),
+    key("available", AMOUNTS_JSON, lambda host: available(_total(host), _used(host))),
+    key("zone", ZONE_JSON, lambda host: host.zone),
+    key("cpu_over_commit_ratio", NUMBER, lambda host: float(host.cpu_over_commit_ratio)),
+    key("memory_over_commit_ratio", NUMBER, lambda host: float(host.memory_over_commit_ratio)),
+    key(
+        "storage_pools",
+        array(_STORAGE_POOL),
+        lambda host: [pool for pool in host.storage_pools if pool.missing_since is None],
+    ),
+    key("pool", POOL_JSON, lambda host: host.pool),
+    key("host", _HOST_MACHINE, lambda host: host),
+    key("default_macvlan_mode", nullable(STR), lambda host: host.default_macvlan_mode),
+    key("default_network", STR, lambda host: host.default_network),  # MAAS lacks it
+    key("autostart", STR, lambda host: AS_ABOVE if host.autostart is None else host.autostart.value),
+    key("version", STR, lambda host: host.hypervisor_version or ""),
+    key("product", STR, lambda host: host.product),
+    key("networks", array(NETWORK_JSON), lambda host: host.networks),
+    key("network_devices", array(NETWORK_DEVICE_JSON), lambda host: host.network_devices),
+    key("gpus", array(GPU_JSON), lambda host: host.gpus),
+    key("profiles", array(_PROFILE), lambda host: host.profiles),
+    key("resource_uri", STR, lambda host: host_uri(host.id)),
+    # MAAS lacks the keys from here on: it does not report why a host cannot be used.
+    key("state", enum(HostState), lambda host: host.state),
+    key("error", nullable(_ERROR), lambda host: None if host.error_code is None else host),
+    key("capacity", nullable(CAPACITY_JSON), lambda host: host.capacity),
+    key("problems", array(_PROBLEM), lambda host: host.problems),
+    key("refreshed_at", nullable(TIMESTAMP), lambda host: host.refreshed_at),
+    key("placement_groups", array(_PLACEMENT_GROUP), lambda host: host.placement_groups),
+    key("maintenance", nullable(MAINTENANCE_JSON), lambda host: host.maintenance),
+    key("address", nullable(STR), lambda host: host.address or None),  # null: the caller is no administrator
+    *fields_of(HostView, "project cluster=cluster_id cluster_name reserved_cores reserved_memory=reserved_memory_mib"),
+)
+_PROJECT_AMOUNTS: Serializer[Project] = serializer(
+    "ProjectAmounts", *fields_of(Project, "cores memory=memory_mib local_storage=storage_bytes")
+)
+PROJECT_JSON: Serializer[Project] = serializer(
+    "Project",
+    *fields_of(Project, "name description guests"),
+    key("used", _PROJECT_AMOUNTS, lambda project: project),
+)
+VIRTUAL_MACHINE_JSON: Serializer[GuestView] = serializer(
+    "VirtualMachine",
+    *fields_of(GuestView, "id identifier=name project pinned_cores=pinned_core_ids"),
+    key("unpinned_cores", INT, lambda guest: 0 if guest.pinned_core_ids else guest.cores),
+    *fields_of(GuestView, "memory=memory_mib hugepages_backed=huge_pages_backed machine_id bmc_id=host_id"),
+    key("resource_uri", STR, lambda guest: uri("virtual-machines", guest.id, slash=False)),
+    # MAAS lacks the keys from here on.
+    *fields_of(GuestView, "host_name cpu_count=cores power_state system_id hostname"),
+)

@@ -1,0 +1,1 @@
+"""The RPC of programs: the calls that clients with a certificate may make."""

@@ -1,0 +1,1 @@
+"""The commands of `regiond`: accounts, backups, the database and upgrades."""

@@ -1,0 +1,1 @@
+"""The address of a host, and the server that answers there."""

@@ -1,0 +1,1 @@
+"""NUMA nodes of hosts and their use."""

@@ -1,0 +1,1 @@
+"""Hosts and guests as callers see them."""

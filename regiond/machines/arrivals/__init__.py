@@ -1,0 +1,1 @@
+"""Machines that come: composed, adopted, allocated, cloned, imported."""

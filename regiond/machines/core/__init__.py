@@ -1,0 +1,1 @@
+"""States, views, rows and steps of machines, which every change reads."""

@@ -1,0 +1,1 @@
+"""Machines whose host was removed, and which return with it."""

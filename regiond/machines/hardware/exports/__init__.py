@@ -1,0 +1,1 @@
+"""Exports: a change that writes a VM's disks to a file."""

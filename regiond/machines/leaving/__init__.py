@@ -1,0 +1,1 @@
+"""Release, deletion, and hosts that are removed."""

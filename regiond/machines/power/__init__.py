@@ -1,0 +1,1 @@
+"""Power: actions, their plans, and the state that a machine should have."""

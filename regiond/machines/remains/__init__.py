@@ -1,0 +1,1 @@
+"""Disks, and whether they stay when their VM goes."""

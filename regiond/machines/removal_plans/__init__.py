@@ -1,0 +1,1 @@
+"""Plans of deletions: what goes, what stays, who is affected."""

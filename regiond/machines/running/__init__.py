@@ -1,0 +1,1 @@
+"""A machine in use: its deployment and its console."""

@@ -1,0 +1,1 @@
+"""The process of a region: its settings, sockets, health, folders and extensions."""

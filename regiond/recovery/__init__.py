@@ -1,0 +1,1 @@
+"""A database that another one, or a backup, has replaced."""

@@ -1,0 +1,1 @@
+"""A page: its frame, templates and static files."""

@@ -1,0 +1,1 @@
+"""Values as the pages show them: meters, tables, steps, numbers."""
