@@ -1,4 +1,4 @@
-"""Installs the example of a driver (docs/examples/driver) as a distribution in a folder of a test."""
+"""Installs the example of a driver (docs/examples/write-a-driver) as a distribution in a folder of a test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.installed_drivers import installed_drivers
 
-EXAMPLE = Path(__file__).parents[1] / "docs/examples/driver"
+EXAMPLE = Path(__file__).parents[1] / "docs/examples/write-a-driver"
 MODULE = "json_driver"
 TYPE = "json"
 

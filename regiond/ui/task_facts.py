@@ -1,4 +1,4 @@
-"""Facts of the request of a task for its title; none of one that its reader may not see, or cannot read. Pure."""
+"""Facts of the request of a task for its title; none of one that its reader cannot read. Pure."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ CHOSEN = [
     "regiond.backup.forward_store.statement",  # test_restore
     "regiond.clusters.store.*existing",  # test_clusters
     "regiond.credentials.rewrap.statement",  # test_rewrap
-    "regiond.commands.database_setup.dump_check.f\"set local search_path = {SYSTEM_PATH['search_path']}\"",  # noqa: E501  planted_backup
+    "regiond.commands.database_setup.dump_check.f\"set local search_path = {SYSTEM_PATH['search_path']}\"",  # restore
     "regiond.commands.database_setup.dump_check.statement",  # test_planted_backup
     "regiond.commands.database_setup.store.formatted",  # test_database_setup
     "regiond.commands.database_setup.store.statement",  # test_database_setup

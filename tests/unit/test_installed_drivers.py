@@ -21,7 +21,7 @@ from rackd.drivers.installed import InstalledDriver
 from rackd.reports.guest_reports import GuestReports
 from rackd.service import make_drivers
 from rackd.settings import RackSettings
-from tests.example_driver import EXAMPLE, MODULE, TYPE, install, installed
+from tests.example_driver import MODULE, TYPE, install, installed
 
 ROOT = Path(__file__).parents[2]
 # What a process imports that has the driver in its path, and no host yet.
@@ -95,9 +95,3 @@ def test_the_word_of_an_added_type_is_a_type_everywhere() -> None:
 def test_other_texts_are_no_types(word: str) -> None:
     with pytest.raises(ValueError, match="is not a valid DriverType"):
         DriverType(word)
-
-
-def test_the_page_shows_the_tested_example() -> None:
-    page = (ROOT / "docs/how-to/write-a-driver.md").read_text()
-    for name, language in (("json_driver.py", "python"), ("pyproject.toml", "toml")):
-        assert f"```{language}\n{(EXAMPLE / name).read_text()}```" in page, name

@@ -28,8 +28,7 @@ def service_calls(source: str) -> Iterator[tuple[ast.Call, str, str]]:
 
 def test_each_read_of_a_service_names_its_caller() -> None:
     checked, without = 0, []
-    rpc = [FOLDER / "client_rpc.py", FOLDER / "client_changes.py", FOLDER / "client_deployments.py"]
-    for path in sorted([*FOLDER.glob("api/**/*.py"), *FOLDER.glob("ui/**/*.py"), *rpc]):
+    for path in sorted([*FOLDER.glob("api/**/*.py"), *FOLDER.glob("ui/**/*.py"), *FOLDER.glob("clients/*.py")]):
         for call, service, method in service_calls(path.read_text()):
             assert has_method(SERVICES[service], method), f"{path}:{call.lineno}"
             if takes_caller(SERVICES[service], method):
