@@ -7,7 +7,7 @@ from typing import Protocol
 from attrs import field, frozen
 from attrs.validators import ge
 
-from common.values import GuestSize
+from common.guests.sizes import GuestSize
 
 
 @frozen(kw_only=True)

@@ -12,14 +12,13 @@ from common.boot import BootOnce, StartOrder
 from common.guests.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.guests.guest_content import GuestContent
 from common.guests.guest_spec import GuestSpec
+from common.guests.sizes import DiskSize, GuestSize
 from common.hosts.discovery import Discovery, VolumeRef
 from common.values import (
     Autostart,
-    DiskSize,
     Guest,
     GuestChange,
     GuestRef,
-    GuestSize,
     HostAccess,
     OwnershipMarker,
     PeerIdentity,

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from attrs import evolve
 
-from common.values import DiskSize, Guest
+from common.guests.sizes import DiskSize
+from common.values import Guest
 
 
 def named_sizes(guest: Guest, named: Iterable[DiskSize]) -> tuple[DiskSize, ...]:

@@ -8,7 +8,8 @@ from common.boot import BootOrder, BootOrders, IsoState
 from common.disks.disk_content import CopiedDisk, DiskPart, ReadPart
 from common.guests.guest_placement import GuestPlacement
 from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
-from common.values import DiskSize, GrownDisk, GuestRef, GuestSize, PowerState, Resized
+from common.guests.sizes import DiskSize, GrownDisk, GuestSize, Resized
+from common.values import GuestRef, PowerState
 from rackd.drivers.driver_errors import only_whole_disks
 
 

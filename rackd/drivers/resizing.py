@@ -9,7 +9,8 @@ import structlog
 
 from common.errors import DriverFailed, InvalidRequest, NotFound, OutOfCapacity, Unsupported, WrongState
 from common.guests.guest_placement import GuestPlacement
-from common.values import Guest, GuestSize, PowerState
+from common.guests.sizes import GuestSize
+from common.values import Guest, PowerState
 from common.words.phrases import number_of
 from rackd.drivers.driver_errors import MISREAD
 from rackd.drivers.start_refusals import StartChange, refused

@@ -7,7 +7,6 @@ from functools import cache
 
 from regiond.accounts.sessions import Sessions
 from regiond.api.pipeline.dispatch import Api
-from regiond.ui import components_page, overview_page, search_page
 from regiond.ui.account import account_pages, file_pages, key_pages, own_pages
 from regiond.ui.attention import attention_page
 from regiond.ui.clusters import cluster_pages
@@ -51,6 +50,7 @@ from regiond.ui.machines.disks import disk_pages
 from regiond.ui.machines.disks import removal_pages as disk_removals
 from regiond.ui.networks import change_pages as network_changes
 from regiond.ui.networks import device_data_page, device_nic_pages, device_pages, dns_pages, network_pages
+from regiond.ui.overview import components_page, overview_page, search_page
 from regiond.ui.rendering.renderer import Renderer
 from regiond.ui.rendering.static_files import StaticFiles
 from regiond.ui.serving.login import SESSION_PAGE, LoginPage

@@ -6,8 +6,9 @@ import pytest
 
 from common.errors import WrongState
 from common.guests.guest_spec import DiskSpec, GuestSpec
+from common.guests.sizes import DiskSize
 from common.hosts.discovery import VolumeRef
-from common.values import DiskSize, Guest
+from common.values import Guest
 from tests.contract.driver_fixtures import EVERY_HOST, DriverFixture, spec_for
 from tests.contract.test_disk_growth_contract import GROWING_HOST
 

@@ -6,7 +6,8 @@ import pytest
 
 from common.errors import NotFound, OutOfCapacity, Unsupported
 from common.guests.guest_spec import DiskSpec, GuestSpec
-from common.values import DiskSize, GrownDisk, GuestRef, PowerAction, PowerState
+from common.guests.sizes import DiskSize, GrownDisk
+from common.values import GuestRef, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, FIXTURES, INSTALLATION, DriverFixture
 from tests.contract.guest_samples import DISK_BYTES, new_marker
 from tests.contract.test_disk_changes_contract import TOO_LARGE_BYTES, composed, disk_of, listed, sizes_in, sizes_of

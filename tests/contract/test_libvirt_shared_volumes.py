@@ -13,8 +13,9 @@ from attrs import evolve
 
 from common.errors import InnkeeperError, NotFound, WrongState
 from common.guests.guest_spec import DiskSpec, GuestSpec
+from common.guests.sizes import DiskSize
 from common.hosts.discovery import VolumeRef
-from common.values import DiskSize, GuestDisk
+from common.values import GuestDisk
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from tests.contract.driver_fixtures import FIXTURES, INSTALLATION, CapableFixture, spec_for

@@ -9,7 +9,8 @@ from attrs import evolve
 
 from common.errors import DriverFailed, NotFound, WrongState
 from common.guests.guest_spec import DiskSpec, GuestSpec
-from common.values import DiskSize, GuestRef, PowerAction, PowerState
+from common.guests.sizes import DiskSize
+from common.values import GuestRef, PowerAction, PowerState
 from tests.contract.driver_fixtures import FIXTURES, INSTALLATION, DriverFixture
 from tests.contract.guest_samples import DISK_BYTES, new_marker
 from tests.contract.lxd_double_fixture import LxdDoubleFixture

@@ -11,7 +11,8 @@ from attrs import evolve
 
 from common.errors import Unsupported, WrongState
 from common.guests.guest_spec import GuestSpec
-from common.values import DiskSize, Guest, GuestSize, PowerAction, PowerState
+from common.guests.sizes import DiskSize, GuestSize
+from common.values import Guest, PowerAction, PowerState
 from tests.contract.driver_fixtures import FIXTURES, DriverFixture, spec_for
 from tests.contract.guest_samples import new_marker, nic, volumes_of
 from tests.contract.lxd_fixtures import LxdFixture

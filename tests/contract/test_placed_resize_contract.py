@@ -8,7 +8,8 @@ from attrs import evolve
 from common.errors import InvalidRequest, NotFound, OutOfCapacity, Unsupported, WrongState
 from common.guests.guest_placement import UNBOUND, GuestPlacement
 from common.guests.guest_spec import GuestSpec
-from common.values import Guest, GuestRef, GuestSize, PowerAction, PowerState
+from common.guests.sizes import GuestSize
+from common.values import Guest, GuestRef, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, INSTALLATION, Capability, CapableFixture, requires, spec_for
 from tests.contract.guest_samples import new_marker
 from tests.contract.test_resize_contract import REFUSES_SIZES, STARTS_ON_HUGE_PAGES, listed, size_of, switch

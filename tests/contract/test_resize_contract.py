@@ -7,7 +7,8 @@ from attrs import evolve
 
 from common.errors import NotFound, OutOfCapacity, Unsupported, WrongState
 from common.guests.guest_spec import GuestSpec
-from common.values import Guest, GuestRef, GuestSize, PowerAction, PowerState
+from common.guests.sizes import GuestSize
+from common.values import Guest, GuestRef, PowerAction, PowerState
 from rackd.drivers.start_refusals import StartChange, start_refusals
 from tests.contract.driver_fixtures import (
     EVERY_HOST,

@@ -16,7 +16,8 @@ from attrs import evolve
 from common.disks.volume_names import volume_name
 from common.errors import OutOfCapacity, Unsupported, WrongState
 from common.guests.guest_spec import DiskSpec, GuestSpec
-from common.values import DiskSize, GrownDisk, PowerAction, PowerState
+from common.guests.sizes import DiskSize, GrownDisk
+from common.values import PowerAction, PowerState
 from rackd.drivers.libvirt.definitions.disk_xml import PreparedDisk
 from rackd.drivers.libvirt.definitions.domain_xml import (
     SPARE_PORTS,

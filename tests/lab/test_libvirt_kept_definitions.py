@@ -8,7 +8,8 @@ import libvirt
 from attrs import evolve
 
 from common.boot import BootDevice, BootOnce
-from common.values import GuestSize, NicKind, PowerAction
+from common.guests.sizes import GuestSize
+from common.values import NicKind, PowerAction
 from tests.contract.guest_samples import nic
 from tests.contract.libvirt_fixtures import QemuFixture
 from tests.lab.libvirt_specs import small_spec

@@ -8,7 +8,8 @@ import pytest
 
 from common.errors import WrongState
 from common.guests.guest_spec import GuestSpec
-from common.values import GuestSize, PowerAction, PowerState
+from common.guests.sizes import GuestSize
+from common.values import PowerAction, PowerState
 from tests.contract.libvirt_fixtures import QemuFixture
 from tests.lab.libvirt_specs import small_spec
 

@@ -14,7 +14,8 @@ from common.disks.device_names import lxd_device_name, lxd_serial
 from common.disks.volume_names import volume_name
 from common.errors import OutOfCapacity, WrongState
 from common.guests.guest_spec import DiskSpec, GuestSpec
-from common.values import DiskSize, Guest, GuestRef, PowerAction, PowerState
+from common.guests.sizes import DiskSize
+from common.values import Guest, GuestRef, PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.contract.guest_samples import DISK_BYTES, volumes_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from common.errors import OutOfCapacity
-from common.values import GuestSize, PowerAction, PowerState
+from common.guests.sizes import GuestSize
+from common.values import PowerAction, PowerState
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.lab.key_pair import KeyPair
 from tests.lab.lxd_server import LxdServer

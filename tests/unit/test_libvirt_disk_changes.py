@@ -15,7 +15,8 @@ from attrs import evolve, frozen
 from common.disks.volume_names import volume_name
 from common.errors import DriverFailed, HostUnreachable, InvalidRequest, Unsupported, WrongState
 from common.guests.guest_spec import DiskSpec, GuestSpec
-from common.values import DiskSize, OwnershipMarker, PowerAction, PowerState
+from common.guests.sizes import DiskSize
+from common.values import OwnershipMarker, PowerAction, PowerState
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.driver import LibvirtDriver

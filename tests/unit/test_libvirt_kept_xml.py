@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import DriverFailed
-from common.values import GuestSize
+from common.guests.sizes import GuestSize
 from rackd.drivers.libvirt.definitions.metadata import MARKER_NAMESPACE, generation_in, marker_in
 from rackd.drivers.libvirt.definitions.size_xml import set_size
 from rackd.drivers.libvirt.kept_xml import parse_definition, restored

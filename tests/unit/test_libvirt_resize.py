@@ -14,7 +14,8 @@ from attrs import frozen
 
 from common.errors import DriverFailed, OutOfCapacity, Unsupported
 from common.guests.guest_spec import GuestSpec
-from common.values import GuestSize, OwnershipMarker, PowerAction, PowerState, Resized
+from common.guests.sizes import GuestSize, Resized
+from common.values import OwnershipMarker, PowerAction, PowerState
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits

@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import Unsupported
 from common.guests.guest_placement import UNBOUND, GuestPlacement, PlacedGuest
-from common.values import GuestSize
+from common.guests.sizes import GuestSize
 from rackd.drivers.libvirt.definitions.cpu_xml import set_placement
 from rackd.drivers.libvirt.definitions.size_xml import set_size, size_in
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from common.errors import DriverFailed, InnkeeperError
-from common.values import GuestSize
+from common.guests.sizes import GuestSize
 from rackd.drivers.driver_errors import checks_answers
 from rackd.drivers.libvirt.connection.host_reader import HostResponses
 from rackd.drivers.libvirt.connection.interface_inventory import NodeDevices

@@ -17,9 +17,10 @@ from structlog.testing import capture_logs
 from common.boot import BootDevice
 from common.errors import DriverFailed, InnkeeperError, OutOfCapacity
 from common.guests.guest_spec import DiskSpec, NicSpec
+from common.guests.sizes import DiskSize, GuestSize
 from common.rpc.frames import Done, Unsendable, encode
 from common.serialization import to_dict
-from common.values import DiskSize, GuestRef, GuestSize, NicKind, PowerAction
+from common.values import GuestRef, NicKind, PowerAction
 from rackd.drivers.lxd.connection.client import Scope
 from rackd.drivers.lxd.connection.events import change_of
 from rackd.drivers.lxd.connection.trust import decode_token

@@ -10,7 +10,8 @@ from attrs import evolve
 
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, OutOfCapacity, Unsupported, WrongState
 from common.guests.guest_spec import DiskSpec
-from common.values import DiskSize, GrownDisk, GuestRef, PowerAction, PowerState
+from common.guests.sizes import DiskSize, GrownDisk
+from common.values import GuestRef, PowerAction, PowerState
 from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.guests.disks.attached_disks import device_of, source_of, volumes_of

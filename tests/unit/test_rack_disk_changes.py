@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from common.disks.volume_names import volume_name
 from common.errors import HostUnreachable, StaleAttempt
 from common.guests.guest_spec import DiskSpec, GuestSpec
+from common.guests.sizes import DiskSize, GrownDisk, GuestSize
 from common.rpc.commands.hardware_commands import (
     HOST_ATTACH_DISK,
     HOST_DETACH_DISK,
@@ -22,16 +23,7 @@ from common.rpc.commands.hardware_commands import (
 )
 from common.rpc.commands.host_commands import HOST_COMPOSE, HOST_POWER, ComposeCall, PowerCall, PowerReply
 from common.units import BYTES_PER_GB
-from common.values import (
-    DiskSize,
-    GrownDisk,
-    Guest,
-    GuestDisk,
-    GuestRef,
-    GuestSize,
-    PowerAction,
-    PowerState,
-)
+from common.values import Guest, GuestDisk, GuestRef, PowerAction, PowerState
 from rackd.commands import switched
 from rackd.drivers.contract import Driver
 from rackd.drivers.disk_sizes import named_sizes

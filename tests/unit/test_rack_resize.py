@@ -12,11 +12,12 @@ from structlog.testing import capture_logs
 
 from common.errors import HostUnreachable, OutOfCapacity, StaleAttempt, Unsupported, WrongState
 from common.guests.guest_spec import GuestSpec
+from common.guests.sizes import GuestSize, Resized
 from common.rpc.commands.command import Command
 from common.rpc.commands.hardware_commands import HOST_RESIZE, ResizeCall
 from common.rpc.commands.host_commands import HOST_COMPOSE, ComposeCall, Fence, PowerCall, PowerReply
 from common.rpc.handlers import Handler
-from common.values import DriverType, Guest, GuestRef, GuestSize, HostAccess, PowerAction, PowerState, Resized
+from common.values import DriverType, Guest, GuestRef, HostAccess, PowerAction, PowerState
 from rackd.commands import HostCommands, switched
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry

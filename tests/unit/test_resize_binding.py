@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest, OutOfCapacity
-from common.values import GuestSize
+from common.guests.sizes import GuestSize
 from regiond.ledger.model import DiscreteResources
 from regiond.machines.hardware.resize.binding import BoundMachine, guest_placement, new_binding, newly_taken, without
 from regiond.machines.values.resize import SizeRequest

@@ -13,10 +13,11 @@ from common.guests.deployment_spec import ImageRef
 from common.guests.guest_content import GuestContent
 from common.guests.guest_placement import GuestPlacement
 from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.guests.sizes import DiskSize, GrownDisk, GuestSize, Resized
 from common.rpc.commands.command import Command, Done
 from common.rpc.commands.host_commands import MAX_CALL_S, Fence, GuestCall, HostCall, PowerReply
 from common.rpc.commands.host_method import CallClass, HostMethod
-from common.values import DiskSize, GrownDisk, Guest, GuestSize, Resized
+from common.values import Guest
 
 _LONG = CallClass.LONG_RUNNING
 

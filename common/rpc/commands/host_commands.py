@@ -11,17 +11,16 @@ from attrs.validators import ge, le
 from common.boot import BootOnce
 from common.guests.deployment_spec import HostImage, ImageRef
 from common.guests.guest_spec import GuestSpec
+from common.guests.sizes import DiskSize, GuestSize
 from common.hosts.discovery import ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem, VolumeRef
 from common.rpc.commands.command import Command, Done
 from common.rpc.commands.host_method import CallClass, HostMethod
 from common.values import (
     MAX_GENERATION,
     Autostart,
-    DiskSize,
     Guest,
     GuestChange,
     GuestRef,
-    GuestSize,
     HostAccess,
     HostFacts,
     OwnershipMarker,

@@ -16,20 +16,9 @@ from common.guests.deployment_spec import CloudInitSeed, ImageRef
 from common.guests.guest_content import GuestContent
 from common.guests.guest_placement import GuestPlacement
 from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.guests.sizes import DiskSize, GrownDisk, GuestSize, Resized
 from common.hosts.discovery import Discovery, VolumeRef
-from common.values import (
-    Autostart,
-    DiskSize,
-    GrownDisk,
-    Guest,
-    GuestChange,
-    GuestRef,
-    GuestSize,
-    OwnershipMarker,
-    PowerAction,
-    PowerState,
-    Resized,
-)
+from common.values import Autostart, Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState
 from rackd.drivers.contract import ConsoleStream, Driver, ImageContent
 from rackd.drivers.driver_errors import after_power_action, checks_answers, required_guest
 from rackd.drivers.libvirt.connection.client import Client

@@ -14,21 +14,9 @@ from common.guests.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.guests.guest_content import GuestContent
 from common.guests.guest_placement import GuestPlacement
 from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.guests.sizes import DiskSize, GrownDisk, GuestSize, Resized
 from common.hosts.discovery import Discovery, VolumeRef
-from common.values import (
-    Autostart,
-    DiskSize,
-    GrownDisk,
-    Guest,
-    GuestChange,
-    GuestRef,
-    GuestSize,
-    OwnershipMarker,
-    PowerAction,
-    PowerState,
-    Project,
-    Resized,
-)
+from common.values import Autostart, Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState, Project
 from rackd.drivers.contract import Driver, ImageContent
 from rackd.drivers.driver_errors import after_power_action, checks_answers
 from rackd.drivers.lxd.connection import trust

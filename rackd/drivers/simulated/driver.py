@@ -14,21 +14,18 @@ from common.guests.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.guests.guest_content import GuestContent
 from common.guests.guest_placement import GuestPlacement
 from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.guests.sizes import DiskSize, GrownDisk, GuestSize, Resized
 from common.hosts.discovery import Discovery, Problem, VolumeRef
 from common.values import (
     Autostart,
-    DiskSize,
-    GrownDisk,
     Guest,
     GuestChange,
     GuestRef,
-    GuestSize,
     HostAccess,
     OwnershipMarker,
     PeerIdentity,
     PowerAction,
     PowerState,
-    Resized,
 )
 from rackd.drivers.contract import Driver, DriverSetup, ImageContent
 from rackd.drivers.driver_errors import (

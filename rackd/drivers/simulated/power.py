@@ -9,7 +9,8 @@ from attrs import evolve, frozen
 
 from common.addresses.simulated import SimulatedAddress
 from common.boot import BootOnce
-from common.values import Autostart, DiskSize, Guest, GuestRef, GuestSize, PowerState
+from common.guests.sizes import DiskSize, GuestSize
+from common.values import Autostart, Guest, GuestRef, PowerState
 from rackd.drivers.resizing import before_start
 from rackd.drivers.simulated import boot_orders, deployments, guests, leases, resizing
 from rackd.drivers.simulated.boots import SimulatedBoots

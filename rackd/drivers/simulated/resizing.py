@@ -8,7 +8,8 @@ from attrs import evolve
 
 from common.addresses.simulated import SimulatedAddress
 from common.guests.guest_placement import GuestPlacement, PlacedGuest
-from common.values import Guest, GuestChange, GuestEvent, GuestSize, PowerState, Resized
+from common.guests.sizes import GuestSize, Resized
+from common.values import Guest, GuestChange, GuestEvent, PowerState
 from rackd.drivers.resizing import check_cores, check_resizable, needs_placing, size_of
 from rackd.drivers.simulated import guest_resources, guests
 from rackd.drivers.simulated.capacity_checks import check_cores_and_nodes, check_huge_pages

@@ -12,7 +12,8 @@ from attrs import frozen
 
 from common.boot import BootDevice, StartOrder
 from common.disks.device_names import block_device_name
-from common.values import DriverType, GuestSize, PowerState
+from common.guests.sizes import GuestSize
+from common.values import DriverType, PowerState
 from regiond.api.declaration.serializer import (
     AS_TEXT,
     BOOL,

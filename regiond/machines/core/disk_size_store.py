@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from common.values import DiskSize
+from common.guests.sizes import DiskSize
 from regiond.db.pool import Db
 
 _SET_SIZES = """

@@ -11,8 +11,9 @@ from attrs import AttrsInstance
 from common.boot import BootOnce
 from common.disks.volume_names import marker_of_volume
 from common.errors import Busy, WrongState
+from common.guests.sizes import DiskSize
 from common.hosts.discovery import VolumeRef
-from common.values import DiskSize, GuestRef, OwnershipMarker
+from common.values import GuestRef, OwnershipMarker
 from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db
 from regiond.hosts.store import host_on_machine

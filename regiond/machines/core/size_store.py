@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.values import GuestSize
+from common.guests.sizes import GuestSize
 from regiond.db.pool import Db
 from regiond.ledger import growth
 from regiond.ledger.model import DiscreteResources, page_size_kib

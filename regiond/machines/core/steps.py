@@ -10,8 +10,9 @@ from attrs import frozen
 from common.boot import BootOnce, order_text
 from common.errors import InnkeeperError
 from common.guests.guest_spec import GuestSpec
+from common.guests.sizes import DiskSize, GuestSize
 from common.rpc.commands.host_commands import HOST_FIND, HOST_POWER, GuestCall, PowerCall, PowerReply
-from common.values import DiskSize, Guest, GuestSize, NicKind, PowerAction, PowerState
+from common.values import Guest, NicKind, PowerAction, PowerState
 from common.words.operation_kinds import OperationKind
 from common.words.phrases import first_of
 from regiond.db.pool import Db

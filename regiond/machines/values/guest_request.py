@@ -6,7 +6,7 @@ from attrs import field, frozen
 
 from common.boot import BootOnce
 from common.guests.guest_spec import GuestSpec
-from common.values import DiskSize, GuestSize
+from common.guests.sizes import DiskSize, GuestSize
 from regiond.operations.model import LEFT_OUT
 
 

@@ -9,7 +9,8 @@ from uuid import UUID
 from attrs import field, frozen
 
 from common.guests.compose_request import ComposeRequest
-from common.values import Autostart, GuestSize
+from common.guests.sizes import GuestSize
+from common.values import Autostart
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.values.boot import (
     BootView,

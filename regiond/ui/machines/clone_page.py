@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.errors import InnkeeperError
-from common.values import GuestSize
+from common.guests.sizes import GuestSize
 from common.words.operation_kinds import OperationKind
 from regiond.api.replies import Reply
 from regiond.api.resources.hosts.placement import MOST_AT_ONCE

@@ -15,7 +15,6 @@ from markupsafe import Markup
 from common.words.operation_kinds import words_of
 from regiond.api.replies import Reply
 from regiond.ui.rendering.static_files import StaticFiles
-from regiond.ui.task_facts import FACTS
 from regiond.ui.texts import counted, text, texts_of_scripts
 from regiond.ui.views import formats
 from regiond.ui.views.placement_view import has_reasons_of_hosts, rejections
@@ -23,6 +22,7 @@ from regiond.ui.web_request import UI, page_url
 from regiond.ui.words.api_field_words import api_field_words
 from regiond.ui.words.field_labels import labels_of, labels_of_fields, row_labels
 from regiond.ui.words.step_words import step_words
+from regiond.ui.words.task_facts import FACTS
 from regiond.ui.words.vm_state_words import VM_STATE_WORDS
 
 HTML = "text/html; charset=utf-8"

@@ -23,9 +23,9 @@ from regiond.ui.machines.clone_again import clone_of, is_shown, page_again
 from regiond.ui.machines.compose.compose_again import form_again
 from regiond.ui.machines.machine_actions import ACTIONS
 from regiond.ui.machines.release_form import NO, QUICK, SECURE
-from regiond.ui.task_facts import action_of, is_rebuild
 from regiond.ui.texts import constant, text
 from regiond.ui.web_request import page_url
+from regiond.ui.words.task_facts import action_of, is_rebuild
 
 _MOST_NAMED = 5
 _POWER = {"on": "start", "off": "stop", "force_off": "off", "cycle": "restart"}

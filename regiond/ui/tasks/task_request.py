@@ -16,11 +16,11 @@ from regiond.machines.values.disks import NamedDisk
 from regiond.machines.values.guest_request import StateBefore
 from regiond.machines.values.requests import StoredCompose
 from regiond.operations.model import Operation
-from regiond.ui.task_facts import source_of
 from regiond.ui.tasks.task_log import label_of, value_text
 from regiond.ui.texts import constant, text
 from regiond.ui.views import formats
 from regiond.ui.words.boot_words import boot_words
+from regiond.ui.words.task_facts import source_of
 
 _LABELS: Mapping[str, str] = {
     "was": constant("State before"),

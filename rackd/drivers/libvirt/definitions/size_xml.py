@@ -9,8 +9,8 @@ from __future__ import annotations
 from math import prod
 
 from common.errors import Unsupported
+from common.guests.sizes import GuestSize
 from common.units import mib_from_kib
-from common.values import GuestSize
 from common.words.phrases import number_of
 from rackd.drivers.libvirt.definitions.memory_device_xml import absent_kib, memory_device, set_memory
 from rackd.drivers.libvirt.definitions.metadata import maximum_in

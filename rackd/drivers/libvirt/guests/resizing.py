@@ -12,7 +12,8 @@ import structlog
 
 from common.errors import Busy, DriverFailed, Unsupported
 from common.guests.guest_placement import GuestPlacement, PlacedGuest
-from common.values import GuestRef, GuestSize, PowerState, Resized
+from common.guests.sizes import GuestSize, Resized
+from common.values import GuestRef, PowerState
 from common.words.phrases import number_of
 from rackd.drivers.driver_errors import required_guest
 from rackd.drivers.libvirt.connection.client import Client

@@ -12,8 +12,9 @@ import structlog
 
 from common.errors import DriverFailed
 from common.guests.guest_placement import GuestPlacement, PlacedGuest
+from common.guests.sizes import GuestSize, Resized
 from common.units import BYTES_PER_MIB
-from common.values import Guest, GuestRef, GuestSize, PowerState, Resized
+from common.values import Guest, GuestRef, PowerState
 from rackd.drivers.lxd.guests.instance_config import HUGE_PAGES, NO_HUGE_PAGES, NODES_KEY, placement_config
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.preflight import check_nodes, check_pages

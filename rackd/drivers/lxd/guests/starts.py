@@ -6,7 +6,8 @@ from attrs import frozen
 
 from common.boot import BootOnce
 from common.errors import WrongState
-from common.values import DiskSize, GuestSize, PowerAction, PowerState
+from common.guests.sizes import DiskSize, GuestSize
+from common.values import PowerAction, PowerState
 from rackd.drivers.lxd.guests import boot_order, resizing
 from rackd.drivers.lxd.guests.disks import boot_disk, disk_growth
 from rackd.drivers.lxd.guests.instances import Instances

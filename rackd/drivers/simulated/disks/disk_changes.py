@@ -11,7 +11,8 @@ from common.addresses.simulated import SimulatedAddress
 from common.disks.volume_names import marker_of_volume
 from common.errors import DriverFailed, NotFound, WrongState
 from common.guests.guest_spec import DiskSpec
-from common.values import DiskSize, GrownDisk, Guest, GuestChange, GuestEvent, GuestRef, PowerState
+from common.guests.sizes import DiskSize, GrownDisk
+from common.values import Guest, GuestChange, GuestEvent, GuestRef, PowerState
 from rackd.drivers.driver_errors import disk_not_found
 from rackd.drivers.resizing import before_start
 from rackd.drivers.simulated import guests

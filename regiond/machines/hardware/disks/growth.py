@@ -5,9 +5,10 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from common.disks.disk_sizes import whole_size
+from common.guests.sizes import DiskSize
 from common.rpc.commands.hardware_commands import HOST_GROW_DISK
 from common.units import gb
-from common.values import DiskSize, Guest
+from common.values import Guest
 from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db
 from regiond.ledger import growth

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from common.errors import InvalidRequest, OutOfCapacity
 from common.guests.guest_placement import GuestPlacement
-from common.values import GuestSize
+from common.guests.sizes import GuestSize
 from common.words.phrases import number_of
 from regiond.ledger.model import DiscreteResources, page_size_kib, pages_key, read_pages_key
 from regiond.machines.values.resize import SizeRequest

@@ -5,8 +5,9 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from common.errors import Busy, InnkeeperError, NotFound, OutOfCapacity
+from common.guests.sizes import GuestSize
 from common.rpc.commands.hardware_commands import HOST_RESIZE, HOST_RESIZE_PLACED
-from common.values import Guest, GuestSize
+from common.values import Guest
 from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db
 from regiond.ledger import capacities, growth

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from attrs import evolve, frozen
 
 from common.errors import InvalidRequest, WrongState
+from common.guests.sizes import GuestSize
 from common.hosts.capacity import Capacity, ResourceCapacity
-from common.values import GuestSize, PowerState
+from common.values import PowerState
 from common.words.phrases import number_of
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, DiscreteResources, read_pages_key
 from regiond.machines.hardware.resize.binding import is_bound, page_size

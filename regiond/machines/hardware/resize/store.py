@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.errors import NotFound
-from common.values import GuestSize
+from common.guests.sizes import GuestSize
 from regiond.db.pool import Db, of_row
 from regiond.ledger import machine_claims
 from regiond.ledger.model import DiscreteResources

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import structlog
 
 from common.errors import Busy, DriverFailed, Unsupported
-from common.values import DiskSize, GrownDisk, GuestDisk, GuestRef
+from common.guests.sizes import DiskSize, GrownDisk
+from common.values import GuestDisk, GuestRef
 from rackd.drivers.driver_errors import disk_not_found, required_guest
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 import structlog
 
 from common.errors import DriverFailed, Unsupported
-from common.values import DiskSize, GrownDisk, GuestRef, PowerState
+from common.guests.sizes import DiskSize, GrownDisk
+from common.values import GuestRef, PowerState
 from rackd.drivers.driver_errors import disk_not_found
 from rackd.drivers.lxd.connection.client import path
 from rackd.drivers.lxd.guests.disks import volumes

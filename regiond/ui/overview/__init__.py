@@ -1,0 +1,1 @@
+"""Pages about all: the overview, the search, the versions of components."""
