@@ -1,6 +1,6 @@
-"""Prints the module tree with one line for each module; `--write` updates the architecture page.
+"""Prints the module tree with one line for each module; the documentation site has it as a page.
 
-python -m development.generated.module_tree [--write]
+python -m development.generated.module_tree
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from development.generated.generated_section import CHECKOUT, GeneratedSection
+from development.generated.generated_section import CHECKOUT
 
 PACKAGES = ("common", "regiond", "rackd", "innkeeper", "development")
 _TEXT_COLUMN = 34
@@ -51,12 +51,5 @@ def first_line(path: Path) -> str:
     return docstring.splitlines()[0]
 
 
-SECTION = GeneratedSection(
-    page=CHECKOUT / "docs/explanation/architecture.md",
-    title="module tree",
-    module="development.generated.module_tree",
-    generate=lambda: f"```\n{tree()}\n```",
-)
-
 if __name__ == "__main__":
-    SECTION.run(__doc__)
+    print(tree())

@@ -9,12 +9,14 @@ from typing import Any
 from development.site import api_reference, command_reference, manual
 from development.site.sources import DECISIONS, PROJECT_PAGES
 
+MODULES = "reference/generated/modules"  # the folder of the module tree
 _KIND = re.compile(r"\*\*(?P<kind>[^*]+)\*\*")
 _PAGE = re.compile(r"\]\((?P<page>[^)#]+\.md)(?:#[^)]*)?\)")
 _REFERENCES = (
     ("HTTP API", api_reference.FOLDER),
     ("Commands", command_reference.FOLDER),
     ("Manual pages", manual.FOLDER),
+    ("Modules", MODULES),
 )
 
 
@@ -24,7 +26,8 @@ def list_of_generated_pages() -> str:
     return (
         f"- [Requests of the HTTP API]({api_reference.FOLDER}/index.md), and the objects that they answer\n"
         f"- [Commands of innkeeper]({command_reference.FOLDER}/index.md)\n"
-        f"- Manual pages: {manuals}"
+        f"- Manual pages: {manuals}\n"
+        f"- [Modules]({MODULES}/index.md) of the code, with a line for each"
     )
 
 

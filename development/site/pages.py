@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from common.release import running_release
+from development.generated.module_tree import tree
 from development.site import api_reference, command_reference, manual
 from development.site.markdown import escaped
-from development.site.navigation import list_of_generated_pages
+from development.site.navigation import MODULES, list_of_generated_pages
 from development.site.sources import DECISIONS, Checkout
 from innkeeper.api_description import read_description
 from regiond.api.description.describe import describe
@@ -21,6 +22,7 @@ def all_pages(checkout: Checkout) -> dict[str, str]:
         **api_reference.pages(openapi(DOCUMENTED, version=running_release())),
         **command_reference.pages(read_description(describe(DESCRIBED, origin=""))),
         **manual.pages(),
+        f"{MODULES}/index.md": f"# Modules\n\nThe first line of each module.\n\n```text\n{tree()}\n```\n",
     }
 
 
