@@ -20,9 +20,9 @@ from common.values import DriverType, HostAccess
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import CERTIFICATE, KEY, LxdDriverFactory
 from tests.lab.key_pair import KeyPair, make_key_pair
-from tests.unit.test_lxd_facts import ANSWERS, RESOURCES, SERVER
-from tests.unit.test_lxd_guests import MARKER_CONFIG, instance
-from tests.unit.test_lxd_networks import LISTED
+from tests.unit.rackd.lxd.test_lxd_facts import ANSWERS, RESOURCES, SERVER
+from tests.unit.rackd.lxd.test_lxd_guests import MARKER_CONFIG, instance
+from tests.unit.rackd.lxd.test_lxd_networks import LISTED
 
 INSTALLATION = UUID(int=1)
 GIB = 1024**3

@@ -10,7 +10,7 @@ from tests.golden.files import as_json, check
 from tests.golden.operation_records import event_texts, request_shapes
 from tests.golden.recorded_run import recorded
 from tests.golden.rpc_frames import rpc_frames
-from tests.unit.api_double import ApiDouble
+from tests.unit.support.api_double import ApiDouble
 
 
 @pytest.mark.parametrize(("path", "file"), [("openapi.json", "openapi.json"), ("describe/", "describe.json")])

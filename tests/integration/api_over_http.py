@@ -16,7 +16,7 @@ from common.process.deferreds import from_deferred
 from common.process.open_connections import OpenConnections
 from regiond.api.http.site import DEFAULT_OPTIONS, SiteOptions, make_site
 from regiond.requests.request_limits import RequestLimits
-from tests.unit.api_double import NOW_S, ApiDouble
+from tests.unit.support.api_double import NOW_S, ApiDouble
 
 BASE = "/MAAS/api/2.0/"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -14,7 +14,7 @@ from uuid import uuid4
 from attrs import define, field, frozen
 
 from regiond.accounts.model import ApiKey
-from tests.unit.api_double import authorization
+from tests.unit.support.api_double import authorization
 
 DEADLINE_S = 60.0
 

@@ -32,7 +32,7 @@ from regiond.api.description.openapi import openapi
 from regiond.api.resources.registry import DOCUMENTED
 from tests.integration.object_paths import path_to
 from tests.integration.two_pools import Role, TwoPools
-from tests.unit.api_double import authorization
+from tests.unit.support.api_double import authorization
 
 AnyCase = Case[Any]
 Operation = APIOperation[Any, Any, Any, Any]

@@ -10,7 +10,7 @@ from regiond.accounts.model import ApiKey
 from regiond.api.services import Services
 from tests.administrators import API_KEY_FILE
 from tests.deployment.deployment import Deployment
-from tests.unit.api_double import ApiDouble
+from tests.unit.support.api_double import ApiDouble
 
 
 @define(kw_only=True)

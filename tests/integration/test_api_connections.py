@@ -23,7 +23,7 @@ from regiond.api.resources.registry import SERVED
 from regiond.requests.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
 from tests.integration.api_over_http import BASE, Client, HeldCall, connected, serve
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
-from tests.unit.api_double import ApiDouble
+from tests.unit.support.api_double import ApiDouble
 from tests.waiting import eventually, settle
 
 PATH = f"{BASE}vm-hosts/4/?op=refresh"

@@ -22,8 +22,8 @@ from regiond.process.health import Health, Part
 from regiond.requests.request_limits import RequestLimits, RequestRates
 from tests.integration.api_over_http import BASE, Client, HeldCall, Response, serve
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
-from tests.unit.api_double import NOW_S, ApiDouble, authorization
-from tests.unit.machine_samples import OPERATION, RUNNING
+from tests.unit.support.api_double import NOW_S, ApiDouble, authorization
+from tests.unit.support.machine_samples import OPERATION, RUNNING
 from tests.waiting import eventually, settle
 
 

@@ -17,7 +17,7 @@ from tests.integration.test_maas_import import begin, inventory
 from tests.integration.test_users import SSH_KEY
 from tests.maas_api.bridge_server import KEY, RecordedMaas, serving
 from tests.rejections import rejection
-from tests.unit.test_api_serializers import misfits
+from tests.unit.regiond.api.test_api_serializers import misfits
 
 
 async def rejected_post(innkeeper: Deployment, path: str, fields: Mapping[str, str]) -> tuple[int, str]:

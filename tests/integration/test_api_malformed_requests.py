@@ -9,7 +9,7 @@ import pytest
 
 from regiond.api.pipeline.request import MAX_BODY_BYTES
 from tests.integration.api_over_http import BASE, Client, serve
-from tests.unit.api_double import ApiDouble
+from tests.unit.support.api_double import ApiDouble
 from tests.waiting import settle
 
 

@@ -25,7 +25,7 @@ from regiond.https.service import HttpsCertificate
 from tests.certificate_pairs import DAY, Pair, make_pair
 from tests.clock import advance
 from tests.integration.api_over_http import BASE, Client, HeldCall, serve
-from tests.unit.api_double import ApiDouble
+from tests.unit.support.api_double import ApiDouble
 from tests.waiting import eventually, settle
 
 VERSION = f"{BASE}version/"

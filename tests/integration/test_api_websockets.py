@@ -15,7 +15,7 @@ from regiond.api.http.websocket import BURST_S, FRAMES_PER_S
 from regiond.api.replies import Terminal
 from tests.clock import in_no_time
 from tests.integration.api_over_http import BASE, Client, serve
-from tests.unit.api_double import ApiDouble
+from tests.unit.support.api_double import ApiDouble
 from tests.waiting import eventually, settle
 
 LONG = b"x" * (16 * 1024 * 1024)  # more than the buffers of a connection hold

@@ -20,7 +20,7 @@ from tests.integration.test_changed_disks import lose_volume
 from tests.integration.two_pools import FOREIGN, NATIVE, Role, two_pools
 from tests.integration.users import as_user
 from tests.rejections import rejection
-from tests.unit.api_samples import ADMIN, USER
+from tests.unit.support.api_samples import ADMIN, USER
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.database

@@ -12,7 +12,7 @@ from regiond.attention.model import AttentionLimits
 from regiond.attention.service import Attention
 from regiond.db.pool import Database
 from regiond.quotas.model import Holdings, Limits, Quota
-from tests.unit.api_samples import ADMIN
+from tests.unit.support.api_samples import ADMIN
 
 pytestmark = pytest.mark.database
 

@@ -26,7 +26,7 @@ from tests.fleet_networks import SPACES, VLANS
 from tests.fleets import POOLS, ZONES, fleet, requirements
 from tests.integration.tables import counts
 from tests.rejections import invalid_fields
-from tests.unit.candidates import HOST, SMALL
+from tests.unit.support.candidates import HOST, SMALL
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db

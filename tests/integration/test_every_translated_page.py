@@ -17,7 +17,7 @@ from tests.browser.furnished import LONG, furnish
 from tests.deployment.deployment import Deployment
 from tests.integration.test_translated_pages import DATA, english_in
 from tests.integration.web_client import Answer, WebClient
-from tests.unit.pseudo_language import Pseudo
+from tests.unit.support.pseudo_language import Pseudo
 from tests.waiting import settle
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from tests.integration.lxd_hosts import add
 from tests.integration.recording_racks import RecordedRacks
 from tests.integration.tables import lock_waiters, rows
 from tests.lxd_double import FakeLxd, FakeLxds
-from tests.unit.test_key_pairs import small_pair
+from tests.unit.regiond.credentials.test_key_pairs import small_pair
 from tests.waiting import eventually
 
 SSH_KEY = SentCredential(name="ssh_private_key")

@@ -23,7 +23,7 @@ from tests.certificate_pairs import make_pair
 from tests.integration.api_over_http import BASE, Client, serve
 from tests.pages.blocks import example
 from tests.ports import free_port
-from tests.unit.api_double import ApiDouble
+from tests.unit.support.api_double import ApiDouble
 from tests.waiting import eventually, settle
 
 PAGE = "docs/how-to/https.md"

@@ -32,8 +32,8 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed, second_region
 from tests.integration.real_api import RealApi, admin_key
 from tests.integration.tables import dump
-from tests.unit.api_double import json_of
-from tests.unit.api_samples import ADMIN
+from tests.unit.support.api_double import json_of
+from tests.unit.support.api_samples import ADMIN
 from tests.waiting import eventually
 
 TAG = {"name": "fast"}

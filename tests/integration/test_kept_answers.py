@@ -14,7 +14,7 @@ from regiond.operations.idempotency.model import MAX_ANSWER_BYTES, IdempotencyKe
 from regiond.operations.idempotency.service import IdempotencyKeys
 from regiond.requests.caller import Caller
 from tests.administrators import first_administrator
-from tests.unit.idempotency_double import KeysInMemory
+from tests.unit.support.idempotency_double import KeysInMemory
 from tests.waiting import settle
 
 

@@ -17,7 +17,7 @@ from tests.integration.test_removed_certificates import events, remove
 from tests.integration.test_web_lost_storage import client, page
 from tests.integration.web_client import WebClient
 from tests.lxd_double import FakeLxd
-from tests.unit.test_key_pairs import small_pair
+from tests.unit.regiond.credentials.test_key_pairs import small_pair
 
 __all__ = ["client"]
 OTHER = UUID(int=7)

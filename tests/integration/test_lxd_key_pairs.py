@@ -15,7 +15,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.lxd_hosts import add, fetched, is_ready, parameters, state
 from tests.integration.tables import rows
 from tests.lxd_double import FakeLxd, FakeLxds
-from tests.unit.test_key_pairs import small_pair
+from tests.unit.regiond.credentials.test_key_pairs import small_pair
 from tests.waiting import eventually
 
 

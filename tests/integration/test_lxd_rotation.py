@@ -21,7 +21,7 @@ from tests.integration.lxd_hosts import add, parameters
 from tests.integration.tables import rows, sql
 from tests.integration.web_client import WebClient
 from tests.lxd_double import FakeLxd, FakeLxds
-from tests.unit.test_key_pairs import small_pair
+from tests.unit.regiond.credentials.test_key_pairs import small_pair
 from tests.waiting import eventually
 
 

@@ -16,7 +16,7 @@ from tests.deployment.in_process import deployed
 from tests.integration.lxd_hosts import add, fetched, is_ready, parameters, state
 from tests.integration.tables import dump, rows
 from tests.lxd_double import FakeLxd, FakeLxds
-from tests.unit.test_key_pairs import small_pair
+from tests.unit.regiond.credentials.test_key_pairs import small_pair
 
 
 def url_in(text: str) -> str:

@@ -15,7 +15,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.test_cluster_members import cluster_of
 from tests.integration.test_maas_import import apply, begin, inventory, plan
 from tests.lxd_double import FakeLxds
-from tests.unit.test_key_pairs import small_pair
+from tests.unit.regiond.credentials.test_key_pairs import small_pair
 
 pytestmark = pytest.mark.slow
 REFRESH_S = 30.0

@@ -13,7 +13,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.lxd_hosts import add, parameters
 from tests.integration.test_maas_import import apply, begin, decided, inventory, plan
 from tests.lxd_double import FakeLxd
-from tests.unit.test_key_pairs import small_pair
+from tests.unit.regiond.credentials.test_key_pairs import small_pair
 
 
 def host(number: str, pair: KeyPair, project: str) -> Host:

@@ -15,8 +15,8 @@ from regiond.api.http import klein_adapter
 from regiond.api.http.site import SiteOptions
 from tests.integration.api_over_http import BASE, Client, HeldCall, serve
 from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
-from tests.unit.api_double import ApiDouble
-from tests.unit.machine_samples import OPERATION
+from tests.unit.support.api_double import ApiDouble
+from tests.unit.support.machine_samples import OPERATION
 from tests.waiting import eventually, settle
 
 MOST = 3

@@ -15,7 +15,7 @@ from regiond.machines.values.requests import ComposeIntent
 from regiond.placement.model import DiskPlacement, Evaluation
 from regiond.requests.caller import Caller
 from tests.database import execute, fetchval
-from tests.unit.candidates import HOST, SMALL
+from tests.unit.support.candidates import HOST, SMALL
 from tests.waiting import settle
 
 pytestmark = pytest.mark.database

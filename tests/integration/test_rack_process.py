@@ -23,7 +23,7 @@ from common.rpc.link import Link
 from common.values import DriverType, Guest, HostAccess
 from tests.deployment.simulated_host import SimulatedHost
 from tests.integration.linked import INSTALLATION, Region
-from tests.unit.simulated_hosts import spec
+from tests.unit.support.simulated_hosts import spec
 from tests.waiting import eventually
 
 DEADLINE_S = 240.0

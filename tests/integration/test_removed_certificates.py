@@ -11,7 +11,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.lxd_hosts import add, is_ready
 from tests.integration.tables import rows, sql
 from tests.lxd_double import FakeLxd, FakeLxds
-from tests.unit.test_key_pairs import small_pair
+from tests.unit.regiond.credentials.test_key_pairs import small_pair
 from tests.waiting import eventually
 
 

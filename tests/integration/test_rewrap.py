@@ -27,7 +27,7 @@ from regiond.process.settings import RegionSettings
 from tests.administrators import add_administrator
 from tests.database import execute
 from tests.integration.joined_racks import add_host_row
-from tests.unit.test_key_pairs import INSTALLATION, small_pair
+from tests.unit.regiond.credentials.test_key_pairs import INSTALLATION, small_pair
 
 SECRETS = {"power_pass": "hunter2", "ssh_private_key": "pem"}
 

@@ -16,8 +16,8 @@ from tests.chunks import dechunked
 from tests.deployment.deployment import Deployment
 from tests.integration.api_over_http import BASE, Client, serve
 from tests.integration.test_rpc_misuse import address_of, issue
-from tests.unit.api_double import ApiDouble
-from tests.unit.long_source import Source
+from tests.unit.support.api_double import ApiDouble
+from tests.unit.support.long_source import Source
 from tests.waiting import eventually, settle
 
 MACHINES = 4000  # 19 MB: more than the buffers of a connection hold

@@ -10,8 +10,8 @@ import pytest
 from tests.browser.fleet import PASSWORD, add_fleet
 from tests.deployment.deployment import Deployment
 from tests.integration.web_client import WebClient
-from tests.unit.pseudo_language import Pseudo
-from tests.unit.text_search import Texts
+from tests.unit.support.pseudo_language import Pseudo
+from tests.unit.support.text_search import Texts
 from tests.waiting import settle
 
 # Names and addresses of the fleet and of its hardware, products, protocols, units, and formats of files.

@@ -8,7 +8,7 @@ from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.disk_images import MIB, checked, raw_disk, upload
 from tests.rejections import rejection
-from tests.unit.test_disk_firmware import BOOT_CODE, ESP, gpt
+from tests.unit.common.test_disk_firmware import BOOT_CODE, ESP, gpt
 from tests.waiting import eventually
 
 UEFI_ONLY = gpt(ESP).ljust(MIB, b"\0")

@@ -14,7 +14,7 @@ from regiond.ui.machines.bulk.bulk_actions import ACTIONS as VM_ACTIONS
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.web_client import WebClient
-from tests.unit.test_questions import ASKS, FORMS, TEMPLATES
+from tests.unit.regiond.ui.machines.test_questions import ASKS, FORMS, TEMPLATES
 from tests.waiting import settle
 
 # Addresses with what a page would send to them first; {vm} is a running VM. True: a text has to be typed.

@@ -21,7 +21,7 @@ from regiond.events.service import Events
 from regiond.requests.caller import Caller, PoolRole
 from tests.deployment.deployment import Deployment
 from tests.integration.users import own
-from tests.unit.api_double import authorization
+from tests.unit.support.api_double import authorization
 
 
 class Role(StrEnum):

@@ -16,7 +16,7 @@ from regiond.hosts.model import MASK, HostState
 from tests.deployment.deployment import Deployment
 from tests.lab.lxd_server import LxdServer
 from tests.lab.needs import LAB_DIR
-from tests.unit.test_key_pairs import small_pair
+from tests.unit.regiond.credentials.test_key_pairs import small_pair
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.every_product

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.unit.api_double import ApiDouble
+    from tests.unit.support.api_double import ApiDouble
 
 
 @pytest.fixture
 def api() -> ApiDouble:
-    from tests.unit.api_double import ApiDouble
+    from tests.unit.support.api_double import ApiDouble
 
     return ApiDouble()

@@ -13,7 +13,7 @@ from regiond.requests.caller import Caller
 from regiond.requests.deletion_plan import AffectedRecord
 from regiond.tags.model import TaggedNodes
 from tests.unit.answers.shared import DELETION_PLAN, changed, named
-from tests.unit.api_samples import (
+from tests.unit.support.api_samples import (
     ACCOUNT,
     ADMIN,
     ADMIN_ACCOUNT,

@@ -17,8 +17,8 @@ from regiond.ledger.capacity_totals import fleet_capacity
 from regiond.ledger.model import DiscreteResources
 from regiond.requests.long_list import LongList
 from tests.unit.answers.shared import named
-from tests.unit.host_samples import CLUSTER, COUNTED, HOST, NODES, UNKNOWN_HOST, compose_target
-from tests.unit.machine_samples import GUEST, OPERATION
+from tests.unit.support.host_samples import CLUSTER, COUNTED, HOST, NODES, UNKNOWN_HOST, compose_target
+from tests.unit.support.machine_samples import GUEST, OPERATION
 
 
 def _host(host_id: int) -> HostView | NotFound:

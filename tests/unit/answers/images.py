@@ -8,7 +8,7 @@ from typing import Any
 from common.errors import NotFound
 from regiond.images.model import ArchitectureEntry
 from tests.unit.answers.shared import DELETION_PLAN
-from tests.unit.api_samples import IMAGE
+from tests.unit.support.api_samples import IMAGE
 
 ANSWERS: Mapping[str, Any] = {
     "images.list": (IMAGE,),

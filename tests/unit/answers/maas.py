@@ -12,8 +12,8 @@ from regiond.maas.bridge.model import MaasServer, PowerAnswer, PowerResult, Regi
 from regiond.maas.imports.model import Failure, ItemState, MaasImport, Plan, PlanItem
 from regiond.maas.parallel.model import Difference, DifferenceKind, GivenBack, ParallelRun, WatchedHost
 from tests.unit.answers.shared import DELETION_PLAN, named
-from tests.unit.api_samples import AT
-from tests.unit.machine_samples import OPERATION
+from tests.unit.support.api_samples import AT
+from tests.unit.support.machine_samples import OPERATION
 
 SERVER = MaasServer(
     id=1, name="metal", url="http://maas.example.com:5240/MAAS", ca="", fingerprint="", power_url="",

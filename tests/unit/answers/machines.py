@@ -37,7 +37,7 @@ from regiond.requests.deletion_plan import DeletionPlan
 from regiond.requests.long_list import LongList
 from regiond.requests.search_query import SearchQuery
 from tests.unit.answers.shared import named
-from tests.unit.machine_samples import (
+from tests.unit.support.machine_samples import (
     DETACHED,
     DEVICE,
     EXPORT,

@@ -9,7 +9,7 @@ from typing import Any
 from common.errors import NotFound
 from regiond.networks.model import UsedAddress
 from tests.unit.answers.shared import changed, named
-from tests.unit.network_samples import (
+from tests.unit.support.network_samples import (
     DNS_NAME,
     DOMAIN,
     FABRIC,

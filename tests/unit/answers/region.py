@@ -10,8 +10,17 @@ from common.errors import NotFound
 from regiond.events.model import EventBatch
 from regiond.racks.model import RackOfHost
 from tests.unit.answers.shared import DELETION_PLAN, named
-from tests.unit.api_samples import AT, EVENT, OPEN_DISCREPANCY, RACK, RACK_ID, REGION, REPAIRED_DISCREPANCY, RPC_CLIENT
-from tests.unit.machine_samples import LOG, OPERATION
+from tests.unit.support.api_samples import (
+    AT,
+    EVENT,
+    OPEN_DISCREPANCY,
+    RACK,
+    RACK_ID,
+    REGION,
+    REPAIRED_DISCREPANCY,
+    RPC_CLIENT,
+)
+from tests.unit.support.machine_samples import LOG, OPERATION
 
 
 async def _batches() -> AsyncGenerator[EventBatch, None]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.ports import stop_listening
-from tests.unit.cli_region import KEY, Region
 from tests.unit.command.processes import Cli, Ran, finished, started
+from tests.unit.support.cli_region import KEY, Region
 from tests.waiting import settle
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli_region import DESTRUCTIVE, Region, Reply, action, description, handler, operation
 from tests.unit.command.processes import Cli, on_terminal
+from tests.unit.support.cli_region import DESTRUCTIVE, Region, Reply, action, description, handler, operation
 
 LISTED = [{"system_id": name, "hostname": f"web-{name}"} for name in ("a", "b", "c")]
 GUEST = {

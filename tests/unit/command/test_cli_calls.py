@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.unit.cli_region import Region, Reply, action, description, handler
 from tests.unit.command.processes import Cli
+from tests.unit.support.cli_region import Region, Reply, action, description, handler
 
 
 async def test_the_storage_pools_of_a_host_can_be_selected_with_jq(logged_in: Cli) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.ports import stop_listening
-from tests.unit.cli_region import HOST, MACHINE, Region, Reply
 from tests.unit.command.processes import INNKEEPER, Cli, Ran, finished, spawned
+from tests.unit.support.cli_region import HOST, MACHINE, Region, Reply
 
 HOSTS = [HOST, {**HOST, "id": 2, "name": "west"}]
 LIST = "GET vm-hosts/"

@@ -14,8 +14,8 @@ import pytest
 from innkeeper.exit_status import ExitStatus
 from innkeeper.local_region import local_profile
 from tests.ports import free_port
-from tests.unit.cli_region import BASE, KEY, Region, Reply
 from tests.unit.command.processes import Cli
+from tests.unit.support.cli_region import BASE, KEY, Region, Reply
 
 
 async def test_the_only_profile_can_be_omitted(logged_in: Cli, region: Region) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli_region import HOST, KEY, MACHINE, Region, Reply, operation
 from tests.unit.command.processes import INNKEEPER, Cli, in_shell, on_terminal, spawned
+from tests.unit.support.cli_region import HOST, KEY, MACHINE, Region, Reply, operation
 
 OTHER = {**MACHINE, "hostname": "next-fox"}
 LONG = f"On that server: lxc config trust add {'x' * 100} --name innkeeper"

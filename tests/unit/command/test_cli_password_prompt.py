@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli_region import Region, Reply, action, description, handler
 from tests.unit.command.processes import Cli, on_terminal
+from tests.unit.support.cli_region import Region, Reply, action, description, handler
 
 WORDS = ("admin", "users", "create", "username=ann")
 CREATE = "POST users/"

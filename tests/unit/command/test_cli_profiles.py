@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from common.release import running_release
-from tests.unit.cli_region import BASE, KEY, Region, Reply
 from tests.unit.command.processes import Cli
+from tests.unit.support.cli_region import BASE, KEY, Region, Reply
 
 
 async def test_login_stores_an_accepted_key_readable_by_its_owner_only(cli: Cli, region: Region, home: Path) -> None:

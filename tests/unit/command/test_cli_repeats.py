@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.unit.cli_region import DESTRUCTIVE, LOST, Region, Reply, action, description, handler
 from tests.unit.command.processes import Cli, finished, started
+from tests.unit.support.cli_region import DESTRUCTIVE, LOST, Region, Reply, action, description, handler
 from tests.waiting import eventually
 
 COMPOSE = "POST vm-hosts/1/?op=compose"

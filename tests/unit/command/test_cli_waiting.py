@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from tests.unit.cli_region import BASE, Region, Reply, operation
 from tests.unit.command.processes import Cli, finished, on_terminal, started
+from tests.unit.support.cli_region import BASE, Region, Reply, operation
 from tests.waiting import eventually
 
 

@@ -9,9 +9,9 @@ from attrs import evolve
 
 from regiond.api.serializers.discrepancies import DISCREPANCY_JSON
 from regiond.reconciler.model import RepairPolicy
-from tests.unit.api_samples import OPEN_DISCREPANCY, REPAIRED_DISCREPANCY
-from tests.unit.cli_region import Region, Reply
 from tests.unit.command.processes import Cli, on_terminal
+from tests.unit.support.api_samples import OPEN_DISCREPANCY, REPAIRED_DISCREPANCY
+from tests.unit.support.cli_region import Region, Reply
 
 NEEDS_APPROVAL = evolve(
     OPEN_DISCREPANCY, discrepancy=evolve(OPEN_DISCREPANCY.discrepancy, repair_policy=RepairPolicy.APPROVAL)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from regiond.api.serializers.discrepancies import DISCREPANCY_JSON
-from tests.unit.api_samples import OPEN_DISCREPANCY, REPAIRED_DISCREPANCY
-from tests.unit.cli_region import Region, Reply
 from tests.unit.command.processes import Cli
+from tests.unit.support.api_samples import OPEN_DISCREPANCY, REPAIRED_DISCREPANCY
+from tests.unit.support.cli_region import Region, Reply
 
 DISCREPANCY = DISCREPANCY_JSON.encode(OPEN_DISCREPANCY)
 REPAIRED = DISCREPANCY_JSON.encode(REPAIRED_DISCREPANCY)

@@ -1,0 +1,1 @@
+"""Doubles, samples and rigs of the unit tests."""
