@@ -8,8 +8,8 @@ import re
 from tests.browser.fleet import PASSWORD
 from tests.browser.visitor import SEE_OTHER, Visitor
 from tests.deployment.deployment import Deployment
-from tests.integration.adoption import adopt, refresh, rows
-from tests.integration.test_maas_import import begin, inventory
+from tests.integration.maas.test_maas_import import begin, inventory
+from tests.integration.support.adoption import adopt, refresh, rows
 from tests.waiting import eventually
 
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPXOEnkBQ9IXNNUESHJ8sIDLxyMhRZt0SV3OYX0OTiG8 mira@laptop"

@@ -107,8 +107,8 @@ async def test_what_was_typed_stays_when_a_field_is_refused(mira: Visitor, lxds:
     "clusters/<cluster>/maintenance",
 )  # fmt: skip
 async def test_the_members_of_a_cluster_appear_with_it(mira: Visitor, lxds: FakeLxds, innkeeper: Deployment) -> None:
-    from tests.integration.lxd_hosts import add
-    from tests.integration.test_cluster_members import cluster_of
+    from tests.integration.hosts.test_cluster_members import cluster_of
+    from tests.integration.support.rigs.lxd_hosts import add
 
     first = cluster_of(lxds, "m1", "m2")
     await add(innkeeper, "m1", password=first.token())
@@ -147,8 +147,8 @@ async def test_the_members_of_a_cluster_appear_with_it(mira: Visitor, lxds: Fake
 
 @pytest.mark.opens("clusters/<cluster>", "clusters/<cluster>/remove")
 async def test_a_cluster_is_removed_after_its_name(mira: Visitor, lxds: FakeLxds, innkeeper: Deployment) -> None:
-    from tests.integration.lxd_hosts import add
-    from tests.integration.test_cluster_members import cluster_of
+    from tests.integration.hosts.test_cluster_members import cluster_of
+    from tests.integration.support.rigs.lxd_hosts import add
 
     first = cluster_of(lxds, "m1", "m2")
     await add(innkeeper, "m1", password=first.token())

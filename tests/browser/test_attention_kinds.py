@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from tests.integration.attention_conditions import CONDITIONS, Place
+from tests.integration.support.attention_conditions import CONDITIONS, Place
 
 if TYPE_CHECKING:
     from tests.browser.visitor import Visitor

@@ -6,8 +6,8 @@ from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
-from tests.integration.adoption import rows
-from tests.integration.host_restarts import back, composed, decided, lost, never_starts
+from tests.integration.support.adoption import rows
+from tests.integration.support.rigs.host_restarts import back, composed, decided, lost, never_starts
 
 
 async def test_a_vm_shows_that_its_host_is_away_and_then_that_it_should_run(admin: Visitor, fleet: Deployment) -> None:

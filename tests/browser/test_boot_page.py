@@ -6,7 +6,7 @@ from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
-from tests.integration.images import add_image
+from tests.integration.support.images import add_image
 
 
 async def test_the_boot_order_is_set_from_the_configuration_tab(admin: Visitor) -> None:

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
-from tests.integration.images import add_image
+from tests.integration.support.images import add_image
 
 
 async def test_a_bulk_action_leaves_what_it_cannot_change(admin: Visitor, fleet: Deployment) -> None:

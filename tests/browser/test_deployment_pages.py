@@ -8,7 +8,7 @@ from playwright.async_api import expect
 from tests.browser.visitor import Visitor
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
-from tests.integration.images import add_image
+from tests.integration.support.images import add_image
 from tests.waiting import eventually
 
 BIG = 10**12

@@ -13,7 +13,7 @@ from tests.browser.visitor import Visitor, visitor
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.disk_images import MIB, raw_disk
-from tests.integration.images import add_image
+from tests.integration.support.images import add_image
 
 CONTENT = b"no image" * 1000
 

@@ -7,7 +7,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.visitor import Visitor, visitor
 from tests.deployment.deployment import Deployment
-from tests.integration.tables import sql
+from tests.integration.support.tables import sql
 
 
 @pytest.mark.first_tier

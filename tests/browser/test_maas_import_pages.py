@@ -11,8 +11,8 @@ from playwright.async_api import expect
 from common.maas.inventory import Machine
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
-from tests.integration.maas_parallel import ADMIN_TOKEN, compare, hosts, maas, url, watched
-from tests.integration.test_maas_import import begin, inventory
+from tests.integration.maas.test_maas_import import begin, inventory
+from tests.integration.support.rigs.maas_parallel import ADMIN_TOKEN, compare, hosts, maas, url, watched
 from tests.maas_api.authentication import api_key
 from tests.maas_api.simulated_site import machine
 from tests.maas_api.state import Maas

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
-from tests.integration.test_maas_bridge import maas
+from tests.integration.maas.test_maas_bridge import maas
 from tests.maas_api.bridge_server import KEY, RecordedMaas
 
 __all__ = ["maas"]

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Route, expect
 
 from tests.browser.visitor import Visitor, visitor
-from tests.integration.test_abandoned_operations import stuck
+from tests.integration.operations.test_abandoned_operations import stuck
 from tests.waiting import eventually
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from playwright.async_api import expect
 from tests.browser.test_release_pages import deployed, has_status
 from tests.browser.visitor import Visitor
 from tests.deployment.deployment import Deployment
-from tests.integration.images import add_image
+from tests.integration.support.images import add_image
 from tests.waiting import eventually
 
 

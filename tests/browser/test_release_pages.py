@@ -10,8 +10,8 @@ from playwright.async_api import expect
 from tests.browser.visitor import Visitor, visitor
 from tests.database import execute
 from tests.deployment.deployment import Deployment
-from tests.integration.adoption import adopt
-from tests.integration.images import add_image
+from tests.integration.support.adoption import adopt
+from tests.integration.support.images import add_image
 from tests.waiting import eventually
 
 if TYPE_CHECKING:

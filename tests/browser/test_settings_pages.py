@@ -11,8 +11,8 @@ from playwright.async_api import Browser, Page, expect
 from tests.browser.fleet import PASSWORD
 from tests.browser.visitor import Visitor, visitor
 from tests.deployment.deployment import Deployment
-from tests.integration.adoption import refresh, rows
-from tests.integration.users import own
+from tests.integration.support.adoption import refresh, rows
+from tests.integration.support.users import own
 
 ADMIN_ONLY = (
     "users",

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from attrs import frozen
 
 from tests.deployment.deployment import Deployment
-from tests.integration.images import add_image
+from tests.integration.support.images import add_image
 
 SIMULATED_SUBNET = "10.1.0.0/24"
 

@@ -14,7 +14,7 @@ def patient_answers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most of these clients do not say how long they wait, and use the result at once.
 
-    The limits themselves are checked by tests/integration/test_quick_answers.py.
+    The limits themselves are checked by tests/integration/operations/test_quick_answers.py.
     """
     for name in ("QUICK_ANSWER_S", "ACTION_ANSWER_S"):
         monkeypatch.setattr(f"regiond.api.declaration.operation_wait.{name}", 55.0)

@@ -12,7 +12,7 @@ from tests.clients.go_programs import key_of
 from tests.clients.recording_proxy import recording
 from tests.clients.scenarios.libmaas import live, register
 from tests.deployment.deployment import Deployment
-from tests.integration.images import add_image
+from tests.integration.support.images import add_image
 from tests.waiting import eventually
 
 

@@ -11,7 +11,7 @@ from tests.clients.exact_bytes import Answer, Fields, MaasCommand
 from tests.clients.go_programs import key_of
 from tests.clients.recording_proxy import recording
 from tests.deployment.deployment import Deployment
-from tests.integration.images import add_image
+from tests.integration.support.images import add_image
 
 ADDRESS = "simulated:cli?cores=8&networks=lan:10.1.0.0/24"
 

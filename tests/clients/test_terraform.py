@@ -18,7 +18,7 @@ from tests.clients.scenarios.terraform_vm_host import MachineAsHost
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.guest_reports import send_report, texts_of, url_of_report
-from tests.integration.images import add_image
+from tests.integration.support.images import add_image
 from tests.lxd_double import FakeLxd, FakeLxds
 from tests.waiting import eventually
 

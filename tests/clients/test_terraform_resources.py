@@ -12,7 +12,7 @@ from tests.clients.recording_proxy import recording
 from tests.clients.scenarios.terraform_data import DataSources
 from tests.clients.scenarios.terraform_devices import NicsAndDisks
 from tests.deployment.deployment import Deployment
-from tests.integration.images import add_image
+from tests.integration.support.images import add_image
 
 GB = 10**9
 

@@ -6,8 +6,8 @@ from tests.clients.client_host import simulated_host
 from tests.clients.scenarios import two_clients
 from tests.clients.scenarios.two_clients import one_of
 from tests.deployment.deployment import Deployment
-from tests.integration.images import add_image
-from tests.integration.users import as_user
+from tests.integration.support.images import add_image
+from tests.integration.support.users import as_user
 
 
 async def test_one_of_two_gets_the_machine_the_address_and_the_last_cores(innkeeper: Deployment) -> None:

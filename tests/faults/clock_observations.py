@@ -13,7 +13,7 @@ from innkeeper.http import Api
 from regiond.audit.service import RETENTION
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import POSTGRES, REGION
-from tests.integration.web_client import WebClient
+from tests.integration.support.web_client import WebClient
 
 HOUR_S = 3600
 USER, PASSWORD = "clara", "ruddy-otter-47-lanterns"

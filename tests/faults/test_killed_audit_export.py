@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.deployment.processes import as_processes
 from tests.deployment.runner import REGION
-from tests.integration.log_receivers import web_server
+from tests.integration.support.log_receivers import web_server
 from tests.waiting import eventually
 
 KILLS = 3

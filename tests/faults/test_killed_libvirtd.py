@@ -18,7 +18,7 @@ from attrs import frozen
 from common.errors import InnkeeperError
 from tests.deployment.deployment import ENDED, Deployment
 from tests.deployment.processes import as_processes
-from tests.integration.host_restarts import LATER
+from tests.integration.support.rigs.host_restarts import LATER
 from tests.lab.lab_host import LabHost
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 from tests.row_versions import writes_nothing

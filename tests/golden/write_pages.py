@@ -14,8 +14,8 @@ from tests.browser.furnished import furnish
 from tests.deployment.deployment import Deployment
 from tests.golden.normalised_html import normalised_page
 from tests.golden.pages import FOLDER
-from tests.integration.test_every_translated_page import STARTS, Reader
-from tests.integration.web_client import WebClient
+from tests.integration.pages.test_every_translated_page import STARTS, Reader
+from tests.integration.support.web_client import WebClient
 
 OPERATOR = "ann"  # of the default pool, as `furnish` adds her
 _ALIKE = {"networks/subnets/3": ("birch", "cedar")}  # they have the same address there, and come in any order

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from regiond.racks.reach.heartbeat import Heartbeat
     from regiond.racks.reach.service import RackReach
     from regiond.racks.service import Racks
-    from tests.integration.ledger_fixture import LedgerFixture
-    from tests.integration.linked import Region
+    from tests.integration.support.ledger_fixture import LedgerFixture
+    from tests.integration.support.rigs.linked import Region
     from tests.lxd_double import FakeLxd, FakeLxds
 
 
 @pytest.fixture
 def region(tmp_path: Path) -> Iterator[Region]:
     """A region's listener, without a database."""
-    from tests.integration.linked import make_region
+    from tests.integration.support.rigs.linked import make_region
 
     listening = make_region(tmp_path / "authority")
     yield listening
@@ -40,7 +40,7 @@ def region(tmp_path: Path) -> Iterator[Region]:
 @pytest.fixture
 def ledger(database: Database) -> LedgerFixture:
     """A server with two hosts and without claims."""
-    from tests.integration.ledger_fixture import prepare
+    from tests.integration.support.ledger_fixture import prepare
 
     return settle(prepare(database))
 

@@ -21,7 +21,7 @@ from tests.deployment.api_calls import form
 from tests.deployment.deployment import Deployment
 from tests.deployment.restored import lose_and_restore, save
 from tests.disk_images import raw_disk, upload
-from tests.integration.discrepancies import only
+from tests.integration.support.discrepancies import only
 from tests.lab.deployed_host import DeployedHost
 from tests.rejections import rejected_status
 from tests.waiting import eventually

@@ -8,7 +8,7 @@ from typing import Any
 
 from regiond.reconciler.model import DiscrepancyKind
 from tests.deployment.deployment import Deployment
-from tests.integration.discrepancies import kinds
+from tests.integration.support.discrepancies import kinds
 from tests.lab.deployed_host import add_libvirt, add_lxd
 from tests.lab.lab_host import LabHost
 from tests.lab.lxd_server import LxdServer

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.deployment.deployment import Deployment
-from tests.integration.test_disk_changes import path
+from tests.integration.machines.disks.test_disk_changes import path
 from tests.lab.lxd_server import LxdServer
 from tests.lab.test_exports_lxd import composed, disk_files, holds, lxd_host, put
 from tests.waiting import eventually

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.deployment.deployment import Deployment
-from tests.integration.adoption import rows
-from tests.integration.test_disk_changes import path
-from tests.integration.test_exports import export
+from tests.integration.images.test_exports import export
+from tests.integration.machines.disks.test_disk_changes import path
+from tests.integration.support.adoption import rows
 from tests.lab.lxd_server import LxdServer
 from tests.waiting import eventually
 

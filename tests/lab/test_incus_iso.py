@@ -20,8 +20,8 @@ from tests.contract.driver_fixtures import INSTALLATION, DriverFixture, spec_for
 from tests.contract.lxd_fixtures import IncusFixture, incus_fixture
 from tests.contract.uefi_iso import uefi_iso
 from tests.deployment.deployment import Deployment
-from tests.integration.images import add_image
-from tests.integration.test_disk_changes import path
+from tests.integration.machines.disks.test_disk_changes import path
+from tests.integration.support.images import add_image
 from tests.lab.deployed_host import add_lxd
 from tests.lab.incus_server import VERSIONS
 from tests.waiting import eventually

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.deployment.deployment import Deployment
-from tests.integration.adoption import refresh
+from tests.integration.support.adoption import refresh
 from tests.lab.deployed_host import DeployedHost, add_libvirt
 from tests.lab.lab_host import LabHost
 from tests.rejections import rejection

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.deployment.deployment import Deployment
-from tests.integration.host_restarts import later, names, path, starts, wanted
+from tests.integration.support.rigs.host_restarts import later, names, path, starts, wanted
 from tests.lab.lxd_server import LxdServer
 from tests.lab.test_lxd_cluster_hosts import SMALL, added
 from tests.waiting import eventually

@@ -13,7 +13,7 @@ import pytest
 
 from common.errors import InnkeeperError
 from tests.deployment.deployment import Deployment
-from tests.integration.host_restarts import later, path, runs, starts
+from tests.integration.support.rigs.host_restarts import later, path, runs, starts
 from tests.lab.lxd_server import LxdServer
 from tests.lab.test_lxd_hosts import SMALL, add, token_of
 from tests.waiting import eventually

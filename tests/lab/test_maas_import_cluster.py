@@ -10,7 +10,7 @@ from attrs import evolve
 
 from common.maas.inventory import Cluster
 from tests.deployment.deployment import Deployment
-from tests.integration.test_maas_import import apply, begin, decided, plan
+from tests.integration.maas.test_maas_import import apply, begin, decided, plan
 from tests.lab.lxd_server import LxdServer
 from tests.lab.maas_vms import DEPLOYED, MaasProject, maas_inventory, maas_pair
 

@@ -15,7 +15,7 @@ from attrs import frozen
 from common.maas.inventory import Disk, Host, Machine
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from tests.deployment.deployment import Deployment
-from tests.integration.test_maas_import import apply, begin, decided, plan, states
+from tests.integration.maas.test_maas_import import apply, begin, decided, plan, states
 from tests.lab.lab_host import LabHost, definition
 from tests.lab.libvirt_network import lab_network
 from tests.lab.maas_vms import ALLOCATED, DEPLOYED, OWNER, READY, maas_inventory, maas_machine, started

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.deployment.deployment import Deployment
-from tests.integration.test_maas_import import apply, begin, decided, plan, states
+from tests.integration.maas.test_maas_import import apply, begin, decided, plan, states
 from tests.lab.lxd_server import LxdServer
 from tests.lab.maas_vms import ALLOCATED, DATA_BYTES, DEPLOYED, OWNER, READY, MaasProject, maas_inventory, maas_pair
 

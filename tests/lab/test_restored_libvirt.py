@@ -17,9 +17,9 @@ from rackd.drivers.libvirt.driver import LibvirtDriver
 from regiond.reconciler.model import DiscrepancyKind
 from tests.deployment.deployment import Deployment
 from tests.deployment.restored import lose_and_restore, save
-from tests.integration.adoption import refresh
-from tests.integration.discrepancies import Sweeper, kinds_after_refresh, only_after_refresh
-from tests.integration.tables import sql
+from tests.integration.support.adoption import refresh
+from tests.integration.support.discrepancies import Sweeper, kinds_after_refresh, only_after_refresh
+from tests.integration.support.tables import sql
 from tests.lab.deployed_host import DeployedHost, add_libvirt
 from tests.lab.lab_host import LabHost, definition
 from tests.lab.restored_uses import check_restored_uses, restored_uses

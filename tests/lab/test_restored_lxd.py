@@ -12,9 +12,9 @@ from common.guests.guest_spec import GuestSpec
 from common.serialization import from_dict
 from rackd.drivers.lxd.driver import LxdDriver
 from tests.deployment.deployment import Deployment
-from tests.integration.adoption import refresh
-from tests.integration.discrepancies import Sweeper, kinds_after_refresh, only_after_refresh
-from tests.integration.tables import sql
+from tests.integration.support.adoption import refresh
+from tests.integration.support.discrepancies import Sweeper, kinds_after_refresh, only_after_refresh
+from tests.integration.support.tables import sql
 from tests.lab.deployed_host import DeployedHost, add_lxd
 from tests.lab.lxd_server import LxdServer
 from tests.lab.restored_uses import check_restored_uses, restored_uses

@@ -15,7 +15,7 @@ from common.errors import InnkeeperError
 from rackd.drivers.contract import Driver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.deployment.deployment import Deployment
-from tests.integration.discrepancies import kinds
+from tests.integration.support.discrepancies import kinds
 from tests.lab.deployed_host import add_libvirt, add_lxd
 from tests.lab.host_setup import run
 from tests.lab.key_pair import KeyPair

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_dev_run import DevRun, stop
+from tests.integration.installation.test_dev_run import DevRun, stop
 from tests.lab.lxd_server import lab_pair, why_no_lxd
 from tests.lab.needs import LAB_DIR, why_no_libvirt
 from tests.lab.own_sshd import OwnSshd, why_no_own_sshd

@@ -108,7 +108,7 @@ DEEP = (
     Area(
         name="pages",
         title="every command of every page, ./dev run, and the documentation site",
-        paths=("tests/pages", "tests/integration/test_dev_run.py"),
+        paths=("tests/pages", "tests/integration/installation/test_dev_run.py"),
         needs={Need.LXD, Need.LIBVIRT},
     ),
     Area(

@@ -9,7 +9,7 @@ from typing import Any
 from common.errors import InnkeeperError
 from tests.clients.client_host import ClientHost
 from tests.deployment.deployment import Deployment
-from tests.integration.users import as_user
+from tests.integration.support.users import as_user
 from tests.waiting import eventually
 
 SMALL: dict[str, Any] = {"memory": 1024, "storage": "root:4"}

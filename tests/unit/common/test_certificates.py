@@ -27,7 +27,7 @@ from common.trust.certificates import (
     renew_at,
     subject_of,
 )
-from tests.integration.odd_certificates import odd_certificate
+from tests.integration.support.odd_certificates import odd_certificate
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 WEEK = timedelta(days=7)

@@ -31,7 +31,9 @@ NAMES = {"Innkeeper", "MiB", "GiB", "GB", "MAC", "NUMA", "IP", "DNS", "LXD", "In
 }  # fmt: skip
 # Texts that are not messages yet: a change adds none, and whoever marks some writes the lower number.
 LEFT = {"templates/**/*.html": 0, "*.py": 0, "static/scripts/*.js": 0}
-SAMPLES = {UI / "overview/components_page.py"}  # of a page that shows how parts of pages look: they stand for names and messages
+SAMPLES = {
+    UI / "overview/components_page.py"
+}  # of a page that shows how parts of pages look: they stand for names and messages
 SEARCHES: Mapping[str, Callable[[str], list[str]]] = {
     "templates/**/*.html": untranslated_in_template,
     "*.py": untranslated_in_python,

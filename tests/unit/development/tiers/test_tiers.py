@@ -23,9 +23,9 @@ MAY_USE_THE_IMAGE = sorted([*CHECKOUT.glob("tests/lab/test_*.py"), *CHECKOUT.glo
     [
         ("tests/unit/regiond/placement/test_placement.py", set(), "", "first"),
         ("tests/unit/command/test_cli_streams.py", {"slow"}, "", "slow"),
-        ("tests/integration/test_ledger.py", {"database"}, "", "first"),
-        ("tests/integration/test_rack_process.py", {"fault"}, "", "faults"),
-        ("tests/integration/test_dev_run.py", {"lab"}, "", "pages"),
+        ("tests/integration/ledger/test_ledger.py", {"database"}, "", "first"),
+        ("tests/integration/rpc/test_rack_process.py", {"fault"}, "", "faults"),
+        ("tests/integration/installation/test_dev_run.py", {"lab"}, "", "pages"),
         ("tests/contract/test_driver_contract.py", set(), "simulated", "first"),
         ("tests/contract/test_driver_contract.py", set(), "lxd-double", "first"),
         ("tests/contract/test_driver_contract.py", {"lab"}, "lxd", "first"),
@@ -138,17 +138,25 @@ def test_a_recorded_failure_is_read_back_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("test", "output", "chance"),
     [
-        ("tests/integration/test_bulk.py::test_cancel", "E   TimeoutError", True),
+        ("tests/integration/machines/bulk/test_bulk.py::test_cancel", "E   TimeoutError", True),
         (
-            "tests/integration/test_bulk.py::test_cancel",
+            "tests/integration/machines/bulk/test_bulk.py::test_cancel",
             "    # the ledger is checked elsewhere\nE   TimeoutError",
             True,
         ),
-        ("tests/integration/test_ledger.py::test_total", "E   TimeoutError", False),
-        ("tests/integration/test_bulk.py::test_cancel", "E   AssertionError: claims of host 1: 3, total 2", False),
-        ("tests/integration/test_bulk.py::test_cancel", ">   assert await deployment.ledger_problems() == []", False),
+        ("tests/integration/ledger/test_ledger.py::test_total", "E   TimeoutError", False),
+        (
+            "tests/integration/machines/bulk/test_bulk.py::test_cancel",
+            "E   AssertionError: claims of host 1: 3, total 2",
+            False,
+        ),
+        (
+            "tests/integration/machines/bulk/test_bulk.py::test_cancel",
+            ">   assert await deployment.ledger_problems() == []",
+            False,
+        ),
         ("tests/contract/test_ownership_contract.py::test_a[lxd]", "E   assert 1 == 2", False),
-        ("tests/integration/test_roles.py::test_viewer", "E   assert 200 == 403", False),
+        ("tests/integration/accounts/test_roles.py::test_viewer", "E   assert 200 == 403", False),
     ],
 )
 def test_failures_about_claims_or_permissions_are_never_chance(test: str, output: str, *, chance: bool) -> None:

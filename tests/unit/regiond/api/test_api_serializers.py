@@ -78,9 +78,11 @@ def test_responses_match_their_declared_schema(api: ApiDouble, resource: Resourc
         assert (reply.content_type, reply.body) == ("text/plain; charset=utf-8", b"-----BEGIN CERTIFICATE-----")
     elif endpoint.op == "console_log":
         assert (reply.content_type, reply.body) == ("text/plain; charset=utf-8", b"Booting from Hard Disk...\n")
-    elif resource.handler == "DeploymentUserDataHandler":  # `tests/integration/test_fetched_user_data.py` reads it
+    elif (
+        resource.handler == "DeploymentUserDataHandler"
+    ):  # `tests/integration/machines/deployment/test_fetched_user_data.py` reads it
         assert (reply.content_type, reply.headers["Cache-Control"]) == ("application/octet-stream", "no-store")
-    elif reply.content_type == EVENT_STREAM:  # `tests/integration/test_event_stream.py` reads it
+    elif reply.content_type == EVENT_STREAM:  # `tests/integration/events/test_event_stream.py` reads it
         assert reply.chunks is not None
     elif endpoint.op == "zone_file":
         assert (reply.content_type, reply.body) == ("text/plain; charset=utf-8", b"$ORIGIN maas.\n")

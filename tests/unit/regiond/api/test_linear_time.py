@@ -37,7 +37,7 @@ from regiond.api.pipeline.oauth_hmac import signed_parameters
 from regiond.api.pipeline.request import ApiRequest, read_body, read_query
 from regiond.images.inspection.lxd_metadata import parse_metadata
 from regiond.ui.serving.session_cookie import read_cookie
-from tests.integration.odd_certificates import odd_certificate
+from tests.integration.support.odd_certificates import odd_certificate
 from tests.unit.support.api_double import ApiDouble
 
 Parse = Callable[[str], object]

@@ -32,7 +32,7 @@ ASKS = "asks"
 
 # What a form that is sent does, by its template and its address. Whoever adds a form adds its line: ASKS if its handler
 # answers with a question (forms/question.py) before it acts, or else why none is needed. What ASKS is sent by
-# tests/integration/test_web_questions.py, which finds whether it does.
+# tests/integration/pages/test_web_questions.py, which finds whether it does.
 FORMS = {
     ("account/clients.html", "'account', 'clients'"): "adds an RPC client, which can be revoked",
     ("account/files.html", "'account', 'files'"): "adds a file, which can be deleted",

@@ -1,0 +1,1 @@
+"""Rigs, doubles and fixtures of the integration tests."""
