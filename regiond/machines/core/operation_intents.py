@@ -83,9 +83,7 @@ async def open_operation(
     check_settled(machine)
     use = request.begins_use if isinstance(request, MachineRequest) else ""
     release = request if isinstance(request, ReleaseRequest) else None
-    # `deployed` is also a word of registrations in MAAS, which are refused with it, although they empty no disk.
-    empties = getattr(request, "deployed", False) or (release is not None and release.erase)
-    await check_permitted(db, machine, kind, empties=empties)
+    await check_permitted(db, machine, kind, empties=release is not None and release.empties)
     if kind is OperationKind.DELETE or (release is not None and release.erase):
         check_no_disk_goes_along(machine, installation_id)
     stays = None if kind is not OperationKind.DELETE else await _staying(db, machine, installation_id)
