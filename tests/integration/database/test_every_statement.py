@@ -16,11 +16,11 @@ pytestmark = pytest.mark.database
 CHOSEN = [
     "regiond.backup.forward_store.statement",  # test_restore
     "regiond.clusters.store.*existing",  # test_clusters
-    "regiond.credentials.rewrap.statement",  # test_rewrap
     "regiond.commands.database_setup.dump_check.f\"set local search_path = {SYSTEM_PATH['search_path']}\"",  # restore
     "regiond.commands.database_setup.dump_check.statement",  # test_planted_backup
     "regiond.commands.database_setup.store.formatted",  # test_database_setup
     "regiond.commands.database_setup.store.statement",  # test_database_setup
+    "regiond.credentials.rewrap.statement",  # test_rewrap
     "regiond.db.migrate.lock",  # test_db_migrate
     "regiond.db.migrate.one.sql",  # test_db_migrate
     "regiond.db.privileges.statement",  # test_least_privilege
