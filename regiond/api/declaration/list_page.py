@@ -23,8 +23,7 @@ from regiond.api.declaration.lists import (
     next_link,
 )
 from regiond.api.declaration.serializer import Serializer
-from regiond.api.readers import shown_text
-from regiond.api.replies import JSON_UTF8, Reply
+from regiond.api.replies import JSON_UTF8, Reply, shown_text
 from regiond.requests.caller import Caller
 from regiond.requests.long_list import LongList
 

@@ -23,7 +23,7 @@ from regiond.api.declaration.endpoint import Resource
 from regiond.api.http import websocket
 from regiond.api.http.channel import merged_slashes
 from regiond.api.http.fixed_replies import health_reply, moved, not_found_text, ready_reply
-from regiond.api.http.running_requests import RunningRequests
+from regiond.api.http.running_requests import RunningRequests, send_chunks, traced_reply
 from regiond.api.http.site_request import (
     SiteRequest,
     body_bytes,
@@ -33,7 +33,6 @@ from regiond.api.http.site_request import (
     read_request,
     request_id,
 )
-from regiond.api.http.traced_requests import send_chunks, traced_reply
 from regiond.api.pipeline.dispatch import Api
 from regiond.api.pipeline.request import knows_op
 from regiond.api.replies import Reply, text_reply

@@ -33,8 +33,7 @@ from regiond.api.pipeline.request import (
     select_endpoint,
 )
 from regiond.api.pipeline.unknown_fields import NONE_UNKNOWN, UnknownFields, unknown_fields, with_warning
-from regiond.api.readers import shown_reply
-from regiond.api.replies import Reply, text_reply
+from regiond.api.replies import Reply, shown_reply, text_reply
 from regiond.api.services import Services
 from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.requests.caller import Caller, check_object, check_role

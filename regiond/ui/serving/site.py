@@ -14,8 +14,7 @@ from regiond.accounts.sessions import Sessions
 from regiond.api import errors
 from regiond.api.pipeline.dispatch import Api
 from regiond.api.pipeline.request import MAX_BODY_BYTES
-from regiond.api.readers import shown_reply
-from regiond.api.replies import Reply, text_reply
+from regiond.api.replies import Reply, shown_reply, text_reply
 from regiond.requests.caller import check_role
 from regiond.ui.forms.refusal import public_message
 from regiond.ui.rendering.actions import Actions
