@@ -15,11 +15,12 @@ _OPERATION_ID_MAX = 2**63 - 1
 
 
 def uri(*segments: str | int, slash: bool = True) -> str:
-    return BASE + "/".join([_quoted(str(segment)) for segment in segments]) + ("/" if slash else "")
+    return BASE + "/".join([quoted(str(segment)) for segment in segments]) + ("/" if slash else "")
 
 
 @lru_cache(maxsize=10_000)  # responses repeat a few segments
-def _quoted(segment: str) -> str:
+def quoted(segment: str) -> str:
+    """Returns the segment of a path, percent-encoded."""
     return quote(segment, safe="")
 
 

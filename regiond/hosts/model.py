@@ -47,6 +47,14 @@ class Amounts:
     memory_mib: int = 0
     storage_bytes: int = 0
 
+    def __sub__(self, used: Amounts) -> Amounts:
+        """Returns the free capacity without ratios, as MAAS reports it; negative if the host is overcommitted."""
+        return Amounts(
+            cores=self.cores - used.cores,
+            memory_mib=self.memory_mib - used.memory_mib,
+            storage_bytes=self.storage_bytes - used.storage_bytes,
+        )
+
 
 @frozen(kw_only=True)
 class StoragePoolView:

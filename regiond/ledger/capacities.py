@@ -11,10 +11,9 @@ from attrs import asdict, frozen
 
 from common.hosts.capacity import Capacity, ResourceCapacity
 from regiond.db.pool import Db, Row
-from regiond.ledger.capacity_totals import storage_of
 from regiond.ledger.claimable import CLAIMED_OF_STORAGE
 from regiond.ledger.model import SHARED_POOL_TYPES, HostCapacity, HostLimits, read_pages_key
-from regiond.placement.candidate import resource_capacity, sum_of
+from regiond.placement.candidate import resource_capacity, sum_of, sum_of_storage
 
 MAX_ON_EVENT_LOOP = 200  # hosts; each takes 0.1 ms
 
@@ -124,7 +123,7 @@ def _host(row: Row) -> HostCapacity:
 
 def _capacity(row: Mapping[str, Any]) -> Capacity:
     claimed: dict[tuple[str, str | None], int] = {(what, key): amount for what, key, amount in row["claimed"]}
-    takes_machines = row["state"] != "removing"
+    takes_machines, storage_ids = row["state"] != "removing", _storage_ids(row["storage_pools"])
     pools = {  # of one that is not available, only what is claimed already is claimable
         name: resource_capacity(
             total,
@@ -152,7 +151,7 @@ def _capacity(row: Mapping[str, Any]) -> Capacity:
             claimed_by_all=row["memory_mib_claimed"],
             takes_machines=takes_machines,
         ),
-        storage_bytes=storage_of(pools, _storage_ids(row["storage_pools"])),
+        storage_bytes=sum_of_storage((storage_ids.get(name) or (name,), one) for name, one in pools.items()),
         storage_pools=pools,
         pinned_cores=_pinned_cores(row, claimed, takes_machines=takes_machines),
         huge_pages=_huge_pages(row, claimed, takes_machines=takes_machines),

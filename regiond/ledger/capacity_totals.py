@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 
 from common.hosts.capacity import Capacity, ResourceCapacity
 from regiond.ledger.model import FleetCapacity, GroupCapacity, HostCapacity
-from regiond.placement.candidate import same_seen_by, sum_of
+from regiond.placement.candidate import same_seen_by, sum_of, sum_of_storage
 
 _UNREACHABLE = "unreachable"
 
@@ -72,25 +72,13 @@ def total_capacity(hosts: Iterable[HostCapacity]) -> Capacity:
     )
 
 
-def storage_of(pools: Mapping[str, ResourceCapacity], storage_ids: Mapping[str, str]) -> ResourceCapacity:
-    """Returns the sum of a server's storage pools, by name; those with the same storage id are on the same storage."""
-    return _sum_of_storage((storage_ids.get(name) or (name,), one) for name, one in pools.items())
-
-
 def _storage(hosts: Iterable[HostCapacity]) -> ResourceCapacity:
-    return _sum_of_storage(
+    return sum_of_storage(
         ((_pool_identity(host, name), host.storage_ids.get(name) or (name,)), one)
         for host in hosts
         if host.capacity is not None
         for name, one in host.capacity.storage_pools.items()
     )
-
-
-def _sum_of_storage(views: Iterable[tuple[Hashable, ResourceCapacity]]) -> ResourceCapacity:
-    by_storage: defaultdict[Hashable, list[ResourceCapacity]] = defaultdict(list)
-    for storage, one in views:
-        by_storage[storage].append(one)
-    return sum_of(same_seen_by(shared) for shared in by_storage.values())
 
 
 def _pinned_cores(capacity: Capacity) -> Mapping[str, ResourceCapacity]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping
 from decimal import ROUND_FLOOR, Decimal
 from functools import lru_cache
 
@@ -263,3 +264,11 @@ def same_seen_by(views: Iterable[ResourceCapacity]) -> ResourceCapacity:
         elsewhere=max(0, used - claimed),
         free=max((view.free for view in views), default=0),
     )
+
+
+def sum_of_storage(views: Iterable[tuple[Hashable, ResourceCapacity]]) -> ResourceCapacity:
+    """Adds up storage pools; those with the same first value are on the same storage, which counts once."""
+    by_storage: defaultdict[Hashable, list[ResourceCapacity]] = defaultdict(list)
+    for storage, one in views:
+        by_storage[storage].append(one)
+    return sum_of(same_seen_by(shared) for shared in by_storage.values())

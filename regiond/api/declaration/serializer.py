@@ -16,7 +16,7 @@ from uuid import UUID
 from attrs import evolve, frozen
 
 from common.serialization import to_dict
-from regiond.api.urls import uri
+from regiond.api.urls import quoted, uri
 
 Schema = Mapping[str, Any]
 T = TypeVar("T")
@@ -123,6 +123,12 @@ def uri_by_id(*segments: str) -> Key[Any]:
     """The key `resource_uri` of objects whose path is that of `segments`, and their number."""
     prefix, id_of = uri(*segments), attrgetter("id")
     return Key(name="resource_uri", schema={"type": "string"}, get=lambda source: f"{prefix}{id_of(source)}/")
+
+
+def uri_by_name(*segments: str) -> Key[Any]:
+    """The key `resource_uri` of objects whose path is that of `segments`, and their name."""
+    prefix, name_of = uri(*segments), attrgetter("name")
+    return Key(name="resource_uri", schema={"type": "string"}, get=lambda source: f"{prefix}{quoted(name_of(source))}/")
 
 
 INT = Serializer[int](schema={"type": "integer"}, source=int)

@@ -9,10 +9,10 @@ from regiond.api.declaration.serializer import (
     Serializer,
     constant,
     fields_of,
-    key,
     nullable,
     serializer,
     uri_by_id,
+    uri_by_name,
 )
 from regiond.api.urls import uri
 from regiond.groups.model import ResourcePool, Zone
@@ -23,7 +23,7 @@ DOMAIN_ID = 0
 ZONE_JSON: Serializer[Zone] = serializer(
     "Zone",
     *fields_of(Zone, "id name description"),
-    key("resource_uri", STR, lambda zone: uri("zones", zone.name)),
+    uri_by_name("zones"),
 )
 POOL_JSON: Serializer[ResourcePool] = serializer(
     "ResourcePool",

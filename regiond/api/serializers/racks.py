@@ -6,7 +6,17 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from regiond.api.declaration.serializer import BOOL, STR, Serializer, array, extended, fields_of, key, serializer
+from regiond.api.declaration.serializer import (
+    BOOL,
+    STR,
+    Serializer,
+    array,
+    extended,
+    fields_of,
+    key,
+    serializer,
+    uri_by_name,
+)
 from regiond.api.urls import uri
 from regiond.racks.model import (
     ExposedByHand,
@@ -95,7 +105,7 @@ RPC_CLIENT_JSON: Serializer[RpcClientView] = serializer(
     *fields_of(
         RpcClientView, "name username certificate_fingerprint certificate_expires_at issued_at api_key_name token_key"
     ),
-    key("resource_uri", STR, lambda client: uri("rpc-clients", client.name)),
+    uri_by_name("rpc-clients"),
 )
 # The only response that contains the private key.
 ISSUED_RPC_CLIENT_JSON: Serializer[IssuedRpcClient] = serializer(

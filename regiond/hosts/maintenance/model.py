@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from attrs import frozen
 
@@ -20,11 +21,12 @@ class Maintenance:
     holder: str | None = None
 
     @classmethod
-    def of_columns(
-        cls, since: datetime | None, by: str | None, reason: str | None, holder: str | None
-    ) -> Maintenance | None:
-        """Returns the maintenance from the columns of a host; None if it is not in maintenance."""
-        return None if since is None else cls(since=since, by=by or "", reason=reason or "", holder=holder)
+    def of_row(cls, row: Any) -> Maintenance | None:
+        """Returns the maintenance of a row of `vm_host`; None if the host is not in maintenance."""
+        since, by, reason = row["maintenance_since"], row["maintenance_by"], row["maintenance_reason"]
+        if since is None:
+            return None
+        return cls(since=since, by=by or "", reason=reason or "", holder=row["maintenance_holder"])
 
     @property
     def description(self) -> str:

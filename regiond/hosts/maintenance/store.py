@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from regiond.db.pool import Db, Row
+from regiond.db.pool import Db
 from regiond.hosts.maintenance.model import Maintenance
 
 # A compose that has claimed capacity holds a share lock on the host: its transaction ends before the maintenance
@@ -43,14 +43,7 @@ class HostToMaintain:
 async def lock_hosts(db: Db, host_ids: Iterable[int]) -> tuple[HostToMaintain, ...]:
     """Locks the hosts that exist and returns them by id. Waits for composes that have claimed capacity on them."""
     rows = await db.fetch(_LOCK, sorted({*host_ids}))
-    return tuple(
-        HostToMaintain(
-            id=row["id"],
-            name=row["name"],
-            maintenance=maintenance_of(row),
-        )
-        for row in rows
-    )
+    return tuple(HostToMaintain(id=row["id"], name=row["name"], maintenance=Maintenance.of_row(row)) for row in rows)
 
 
 async def begin(db: Db, host_id: int, *, by: str, reason: str | None, holder: str | None = None) -> Maintenance | None:
@@ -59,16 +52,9 @@ async def begin(db: Db, host_id: int, *, by: str, reason: str | None, holder: st
     If the maintenance has begun already, only its reason changes, and with `reason` None not even that.
     """
     row = await db.fetchrow(_SET, host_id, by, reason, holder)
-    return None if row is None else maintenance_of(row)
+    return None if row is None else Maintenance.of_row(row)
 
 
 async def end(db: Db, host_id: int) -> None:
     """Ends the maintenance. Idempotent."""
     await db.execute(_END, host_id)
-
-
-def maintenance_of(row: Row) -> Maintenance | None:
-    """Returns the maintenance of a row of `vm_host`; None if the host is not in maintenance."""
-    return Maintenance.of_columns(
-        row["maintenance_since"], row["maintenance_by"], row["maintenance_reason"], row["maintenance_holder"]
-    )

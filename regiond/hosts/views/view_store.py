@@ -19,7 +19,7 @@ from common.values import Autostart, DriverType, HostNetwork, NumaNode, Profile
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.error_details import PRODUCT, of_column
-from regiond.hosts.maintenance.store import maintenance_of
+from regiond.hosts.maintenance.model import Maintenance
 from regiond.hosts.model import (
     Amounts,
     ComposeTarget,
@@ -256,7 +256,7 @@ def _host(
         driver=DriverType(row["driver"]),
         autostart=None if row["autostart"] is None else Autostart(row["autostart"]),
         state=HostState(row["state"]),
-        maintenance=maintenance_of(row),
+        maintenance=Maintenance.of_row(row),
         zone=Zone(id=row["zone_id"], name=row["zone_name"], description=row["zone_description"]),
         pool=ResourcePool(id=row["pool_id"], name=row["pool_name"], description=row["pool_description"]),
         tags=tuple(row["tags"]),

@@ -21,15 +21,10 @@ from regiond.ledger.model import FleetCapacity, GroupCapacity
 RESOURCE_CAPACITY_JSON: Serializer[ResourceCapacity] = serializer(
     "ResourceCapacity", *fields_of(ResourceCapacity, "total claimable claimed elsewhere free")
 )
+_RESOURCES = "cores memory_mib storage_bytes storage_pools pinned_cores huge_pages virtual_functions"
 CAPACITY_JSON: Serializer[Capacity] = serializer(
     "Capacity",
-    key("cores", RESOURCE_CAPACITY_JSON, lambda capacity: capacity.cores),
-    key("memory_mib", RESOURCE_CAPACITY_JSON, lambda capacity: capacity.memory_mib),
-    key("storage_bytes", RESOURCE_CAPACITY_JSON, lambda capacity: capacity.storage_bytes),
-    key("storage_pools", mapping(RESOURCE_CAPACITY_JSON), lambda capacity: capacity.storage_pools),
-    key("pinned_cores", nullable(RESOURCE_CAPACITY_JSON), lambda capacity: capacity.pinned_cores),
-    key("huge_pages", mapping(RESOURCE_CAPACITY_JSON), lambda capacity: capacity.huge_pages),
-    key("virtual_functions", mapping(RESOURCE_CAPACITY_JSON), lambda capacity: capacity.virtual_functions),
+    *fields_of(Capacity, _RESOURCES, **dict.fromkeys(_RESOURCES.split(), RESOURCE_CAPACITY_JSON)),
 )
 _GROUP_CAPACITY: Serializer[GroupCapacity] = serializer(
     "GroupCapacity",

@@ -23,23 +23,12 @@ _STORAGE_POOL: Serializer[ClusterPool] = serializer(
     ),
     key("capacity", RESOURCE_CAPACITY_JSON, lambda pool: pool.capacity),  # MAAS lacks it
 )
-
-
-def available(total: Amounts, used: Amounts) -> Amounts:
-    """Returns the free capacity without ratios, as MAAS reports it; negative if the host is overcommitted."""
-    return Amounts(
-        cores=total.cores - used.cores,
-        memory_mib=total.memory_mib - used.memory_mib,
-        storage_bytes=total.storage_bytes - used.storage_bytes,
-    )
-
-
 CLUSTER_JSON: Serializer[ClusterView] = serializer(
     "VmCluster",
     *fields_of(ClusterView, "id name project"),
     key("vmhost_count", INT, lambda cluster: len(cluster.host_ids)),
     *fields_of(ClusterView, "vm_count version total used", total=_AMOUNTS, used=_AMOUNTS),
-    key("available", _AMOUNTS, lambda cluster: available(cluster.total, cluster.used)),
+    key("available", _AMOUNTS, lambda cluster: cluster.total - cluster.used),
     key("storage_pools", mapping(_STORAGE_POOL), lambda cluster: cluster.storage_pools),
     key("resource_uri", STR, lambda cluster: uri("vm-clusters", str(cluster.id)).rstrip("/")),
     key("capacity", CAPACITY_JSON, lambda cluster: cluster.capacity),  # MAAS lacks it

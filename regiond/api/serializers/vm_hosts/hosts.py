@@ -25,12 +25,12 @@ from regiond.api.declaration.serializer import (
     key,
     nullable,
     serializer,
+    uri_by_id,
 )
 from regiond.api.serializers.groups import POOL_JSON, ZONE_JSON
 from regiond.api.serializers.vm_hosts.capacity import CAPACITY_JSON, RESOURCE_CAPACITY_JSON
-from regiond.api.serializers.vm_hosts.clusters import available
 from regiond.api.serializers.vm_hosts.maintenance import MAINTENANCE_JSON
-from regiond.api.urls import host_uri, uri
+from regiond.api.urls import uri
 from regiond.hosts.error_details import Confirmation, ErrorDetails, Secret, TrustProblem
 from regiond.hosts.model import AS_ABOVE, CAPABILITIES, Amounts, GuestView, HostState, HostView, StoragePoolView
 
@@ -119,7 +119,7 @@ HOST_JSON: Serializer[HostView] = serializer(
     key("capabilities", array(STR), lambda host: CAPABILITIES if host.total is not None else ()),
     key("total", AMOUNTS_JSON, _total),
     key("used", AMOUNTS_JSON, _used),
-    key("available", AMOUNTS_JSON, lambda host: available(_total(host), _used(host))),
+    key("available", AMOUNTS_JSON, lambda host: _total(host) - _used(host)),
     key("zone", ZONE_JSON, lambda host: host.zone),
     key("cpu_over_commit_ratio", NUMBER, lambda host: float(host.cpu_over_commit_ratio)),
     key("memory_over_commit_ratio", NUMBER, lambda host: float(host.memory_over_commit_ratio)),
@@ -139,7 +139,7 @@ HOST_JSON: Serializer[HostView] = serializer(
     key("network_devices", array(NETWORK_DEVICE_JSON), lambda host: host.network_devices),
     key("gpus", array(GPU_JSON), lambda host: host.gpus),
     key("profiles", array(_PROFILE), lambda host: host.profiles),
-    key("resource_uri", STR, lambda host: host_uri(host.id)),
+    uri_by_id("vm-hosts"),
     # MAAS lacks the keys from here on: it does not report why a host cannot be used.
     key("state", enum(HostState), lambda host: host.state),
     key("error", nullable(_ERROR), lambda host: None if host.error_code is None else host),
