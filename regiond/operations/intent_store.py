@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+from structlog.contextvars import get_contextvars
 
 from common.errors import Busy, NotFound
+from common.tracing.spans import current_traceparent
 from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db, Row, of_row
 from regiond.operations.model import (
@@ -17,11 +19,11 @@ from regiond.operations.model import (
     NewOperation,
     Operation,
     OperationState,
+    Origin,
     Parent,
     busy,
     request_hash,
 )
-from regiond.operations.origin import current_origin
 
 REPEATED_WITHIN = timedelta(hours=1)
 
@@ -265,3 +267,8 @@ def _operation(kind: OperationKind, new: NewOperation, row: Row) -> Operation:
         max_failures=new.max_failures, created_at=row["created_at"], not_before=row["not_before"],
         request_id=new.origin.request_id, traceparent=new.origin.traceparent,
     )  # fmt: skip
+
+
+def current_origin() -> Origin:
+    """Returns the request that is being served, or the one that opened the operation that runs."""
+    return Origin(request_id=get_contextvars().get("request_id"), traceparent=current_traceparent() or None)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
-from common.disks.disk_sizes import whole_size
 from common.units import BYTES_PER_GB
 from regiond.placement.candidate import Candidate, CandidateStoragePool
 from regiond.placement.model import DiskPlacement
 from regiond.placement.requirements import DEFAULT_ROOT_BYTES, DiskRequirement
 from regiond.placement.storage_parser import DEFAULT_DISK
+
+# Incus makes a disk of a VM in whole blocks, larger than asked for. Version 7.0.2 cannot back up one of another size.
+_BLOCK_BYTES: Mapping[str, int] = {"Incus": 8192}
 
 
 def assign_storage(disks: Iterable[DiskRequirement], host: Candidate) -> tuple[tuple[DiskPlacement, ...], str | None]:
@@ -43,6 +45,12 @@ def assign_storage(disks: Iterable[DiskRequirement], host: Candidate) -> tuple[t
             )
         )
     return tuple(assigned), None
+
+
+def whole_size(size_bytes: int, *, product: str) -> int:
+    """Returns the size of a new or grown disk on a host of this product that has room for so many bytes."""
+    block = _BLOCK_BYTES.get(product, 1)
+    return -(-size_bytes // block) * block
 
 
 def pools_by_storage(pools: Iterable[CandidateStoragePool]) -> Mapping[str | int, Sequence[CandidateStoragePool]]:

@@ -24,7 +24,7 @@ from rackd.drivers.lxd.connection.capabilities import Capabilities, capabilities
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.ownership import ROOT_VOLUME_KEY, marker_of
-from regiond.machines.values.disk_names import name_of_new_volume
+from regiond.machines.core.guest_spec import name_of_new_volume
 from tests.contract.guest_samples import OwnImage, address, nic, write_parts
 from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, host_interface, huge_pages
 from tests.lab.incus_server import IncusServer, bridge_of_cluster, incus_cluster, incus_server, why_no_incus

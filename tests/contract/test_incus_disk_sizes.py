@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from common.disks.disk_sizes import whole_size
 from common.guests.guest_spec import GuestSpec
+from regiond.placement.storage_assignment import whole_size
 from tests.contract.driver_fixtures import FIXTURES, CapableFixture, spec_for
 from tests.contract.test_disk_content_contract import content_in, parts
 

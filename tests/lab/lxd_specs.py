@@ -12,7 +12,7 @@ from common.guests.guest_spec import GuestSpec
 from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.driver import LxdDriver
-from regiond.machines.values.disk_names import name_of_new_volume
+from regiond.machines.core.guest_spec import name_of_new_volume
 from tests.contract.guest_samples import new_marker, small_guest
 from tests.lab.conftest import INSTALLATION
 from tests.lab.key_pair import KeyPair

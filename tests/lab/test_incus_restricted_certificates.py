@@ -13,7 +13,7 @@ from common.errors import NotFound
 from common.values import HostAccess, PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
-from regiond.machines.values.disk_names import name_of_new_volume
+from regiond.machines.core.guest_spec import name_of_new_volume
 from tests.contract.guest_samples import new_marker, volumes_of
 from tests.lab.conftest import INSTALLATION
 from tests.lab.every_product import server_of

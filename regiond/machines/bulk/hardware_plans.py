@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from attrs import evolve
 
-from common.disks.disk_sizes import whole_size
 from common.errors import InnkeeperError, OutOfCapacity
 from common.units import gb
 from regiond.machines.bulk.named_parts import Need
@@ -23,6 +22,7 @@ from regiond.machines.values.nics import NicPlan, NicToAdd
 from regiond.placement.candidate import Candidate
 from regiond.placement.nic_attachment import port_of
 from regiond.placement.requirements import NicRequirement
+from regiond.placement.storage_assignment import whole_size
 
 P = TypeVar("P")
 _REST = "The machines before it take the rest."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from common.disks.disk_sizes import whole_size
 from common.errors import NotFound
 from regiond.machines.values.disk_references import named_disk
 from regiond.machines.values.disks import NamedDisk
 from regiond.machines.values.model import MachineView
 from regiond.machines.values.nics import NicView
+from regiond.placement.storage_assignment import whole_size
 
 
 @frozen

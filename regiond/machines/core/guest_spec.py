@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
-from common.disks.volume_names import marker_of_volume
+from attrs import frozen
+
+from common.disks.device_names import lxd_device_name, lxd_serial
+from common.disks.volume_names import marker_of_volume, short_volume_name, volume_name
 from common.guests.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
-from common.values import Autostart, NicKind, OwnershipMarker
-from regiond.machines.values.disk_names import names_of_new_disk
+from common.values import Autostart, DriverType, NicKind, OwnershipMarker
 from regiond.machines.values.model import MachineView
 from regiond.machines.values.nics import NicView
 from regiond.placement.candidate import Candidate
@@ -17,6 +19,7 @@ from regiond.placement.requirements import Requirements
 from regiond.requests.identifiers import serial
 
 _UNCONFIGURED = "unconfigured"  # the mode of a NIC
+_SHORT = {"Incus"}  # products that accept at most 64 characters for the name of a volume
 
 
 def guest_spec(
@@ -53,6 +56,32 @@ def guest_spec(
         max_cores=requirements.max_cores,
         max_memory_mib=requirements.max_memory_mib,
     )
+
+
+@frozen(kw_only=True)
+class DiskNames:
+    """Names of a new disk: of its volume on the host, and the serial number that the guest sees."""
+
+    volume: str
+    serial: str
+
+
+def names_of_new_disk(marker: OwnershipMarker, index: int, *, driver: str | None, product: str) -> DiskNames:
+    """Returns the names of the machine's disk `index` (from 0) on a host with this driver and product."""
+    return DiskNames(
+        volume=name_of_new_volume(marker, index, product=product),
+        serial=serial_of_new_disk(marker, index, driver=driver, product=product),
+    )
+
+
+def name_of_new_volume(marker: OwnershipMarker, index: int, *, product: str) -> str:
+    return short_volume_name(marker, index) if product in _SHORT else volume_name(marker, index)
+
+
+def serial_of_new_disk(marker: OwnershipMarker, index: int, *, driver: str | None, product: str) -> str:
+    if driver == DriverType.LXD.value:
+        return lxd_serial(lxd_device_name(index), product=product)
+    return serial(marker.machine_id, index)
 
 
 def known_spec(machine: MachineView, installation_id: UUID) -> GuestSpec:

@@ -12,8 +12,8 @@ from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Database
 from regiond.operations import intent_store
 from regiond.operations.handler import Journal, Outcome
+from regiond.operations.intent_store import current_origin
 from regiond.operations.model import NewOperation, Operation, OperationState, Parent
-from regiond.operations.origin import current_origin
 from regiond.operations.service import Operations
 from regiond.requests.caller import Caller
 from tests.database import execute

@@ -12,8 +12,8 @@ from common.tracing.spans import NO_ATTRIBUTES, become_current
 from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Database, Db
 from regiond.operations import intent_store
+from regiond.operations.intent_store import current_origin
 from regiond.operations.model import ErrorRecord, NewOperation, Parent
-from regiond.operations.origin import current_origin
 from tests.integration.support.ledger_fixture import prepare
 from tests.integration.support.rigs.scripted_operations import acquire, open_operation
 

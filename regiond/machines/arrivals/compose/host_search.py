@@ -15,9 +15,8 @@ from regiond.machines.core.affinity.store import groups_of, read_members
 from regiond.machines.core.candidate_store import with_claims_here
 from regiond.placement.affinity import GroupMembers, check_policies
 from regiond.placement.candidate import Candidate
-from regiond.placement.claimed_hosts import with_pending_claims, with_pending_members
 from regiond.placement.model import PendingClaim, Placement
-from regiond.placement.ranking import place_sequentially
+from regiond.placement.ranking import place_sequentially, with_pending_claims, with_pending_members
 from regiond.placement.requirements import Requirements, Strategy
 
 MAX_ON_EVENT_LOOP = 500  # evaluating more hosts than this would block the event loop for too long

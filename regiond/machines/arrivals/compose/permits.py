@@ -1,14 +1,18 @@
-"""Whether roles, quotas and groups permit machines on their hosts, in the transaction that writes them."""
+"""Whether roles, quotas, groups and sources of copies permit machines, in the transaction that writes them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.errors import NotAllowed
+from common.errors import Busy, NotAllowed
+from common.words.operation_kinds import OperationKind
 from regiond.accounts.grants import still_operators
 from regiond.db.pool import Db
-from regiond.machines.arrivals.compose.model import HostAssignment, common_pools
+from regiond.machines.arrivals.compose.model import CopyPlan, HostAssignment, common_pools
+from regiond.machines.core import lifecycle_store, view_store
 from regiond.machines.core.affinity.store import groups_of, lock_groups, read_members, try_lock_groups
+from regiond.operations import store as operation_store
+from regiond.operations.model import ActingOperation, busy
 from regiond.placement.affinity import GroupMembers, check_policies, group_standing
 from regiond.quotas.model import Charge, Holdings
 from regiond.quotas.service import permitted, refusal
@@ -134,3 +138,22 @@ def _groups_permit(one: HostAssignment, members: GroupMembers) -> bool:
     rules, known = one.requirements.groups, members.known_to(one.requirements.hosts.within_pool_ids)
     check_policies(rules, known)
     return group_standing(rules, one.host, known).rejected is None
+
+
+async def hold_sources(db: Db, copies: Sequence[CopyPlan]) -> None:
+    """Returns when no operation acts on the sources, which stay as they are until the transaction ends.
+
+    The caller holds the locks of their servers, and opens the operations that copy them. Several may copy one source.
+    Raises Busy for a source on which an operation is open, or that has changed since it was read.
+    """
+    for one in sorted(copies, key=lambda copy: copy.source.id):
+        source = one.source
+        await lifecycle_store.lock_one(db, source.id)
+        acting = await operation_store.active(db, OperationKind.COMPOSE, machine_id=source.id)
+        if acting is not None:
+            of_source = ActingOperation(id=acting.id, kind=acting.kind.value, created_at=acting.created_at)
+            raise busy(f"machine {source.hostname}", of_source)
+        now = await view_store.read(db, source.system_id)
+        facts = ((one.state, one.power_state, one.owner, one.disks, one.host_id) for one in (source, now))
+        if len(set(facts)) > 1:
+            raise Busy(f"{source.hostname} has just been changed. Try again.")

@@ -17,10 +17,15 @@ from regiond.machines.core.affinity.store import groups_of, read_members
 from regiond.machines.core.candidate_store import read_candidates, with_claims_here
 from regiond.placement.affinity import NO_MEMBERS, GroupMembers, check_policies
 from regiond.placement.candidate import Candidate
-from regiond.placement.claimed_hosts import RemainingHosts, with_pending_claims, with_pending_members
 from regiond.placement.evaluation import needs_nodes
 from regiond.placement.model import PendingClaim, Placement
-from regiond.placement.ranking import place, place_sequentially
+from regiond.placement.ranking import (
+    RemainingHosts,
+    place,
+    place_sequentially,
+    with_pending_claims,
+    with_pending_members,
+)
 from regiond.placement.requirements import Requirements, Strategy
 from regiond.process.batcher import Batcher
 from regiond.racks.calls.host_calls import HostCalls

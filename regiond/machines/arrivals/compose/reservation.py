@@ -28,7 +28,6 @@ from regiond.machines.arrivals.compose.claims import (
     new_spec,
     nic_addresses,
 )
-from regiond.machines.arrivals.compose.copies import hold_sources
 from regiond.machines.arrivals.compose.model import (
     NOT_COUNTED,
     ClaimOutcome,
@@ -38,7 +37,7 @@ from regiond.machines.arrivals.compose.model import (
     PendingClaims,
     ReservationRequest,
 )
-from regiond.machines.arrivals.compose.permits import admit, permit, pool_of
+from regiond.machines.arrivals.compose.permits import admit, hold_sources, permit, pool_of
 from regiond.machines.arrivals.compose.requirements import hostname_taken
 from regiond.machines.arrivals.compose.store import NewMachine, insert_machines, taken_hostnames
 from regiond.machines.core.affinity.store import add, groups_of

@@ -29,7 +29,7 @@ from regiond.machines.values.requests import (
     Requested,
     requested_fields,
 )
-from regiond.operations import intent_store, origin
+from regiond.operations import intent_store
 from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.operations.model import Operation, Parent, stored_request
 from regiond.operations.service import Operations
@@ -121,7 +121,7 @@ class Composer:
                     placed=placed,
                     idempotency_key=idempotency_key,
                     parent=parent,
-                    origin=origin.current_origin(),
+                    origin=intent_store.current_origin(),
                 )
             )
             if operation is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
-from common.disks.disk_sizes import whole_size
 from common.disks.volume_names import marker_of_ours
 from common.errors import Busy, Cancelled, InnkeeperError, NotFound
 from common.guests.guest_spec import DiskSpec
@@ -14,6 +13,7 @@ from regiond.events.model import Level
 from regiond.hosts.guest_ownership import record_guest
 from regiond.ledger import claims, growth
 from regiond.machines.core.generation import write_generation
+from regiond.machines.core.guest_spec import name_of_new_volume, serial_of_new_disk
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.disks import store
 from regiond.machines.hardware.disks.changing import (
@@ -39,13 +39,13 @@ from regiond.machines.hardware.disks.model import (
 from regiond.machines.hardware.disks.placement import choose_pool
 from regiond.machines.hardware.requests import changeable
 from regiond.machines.remains import kept_disk_store
-from regiond.machines.values.disk_names import name_of_new_volume, serial_of_new_disk
 from regiond.machines.values.disks import DiskOrigin, DiskPlan, DiskToAdd, DiskToAttach, KeptDisk
 from regiond.machines.values.guest_request import MachineRequest
 from regiond.machines.values.model import MachineView
 from regiond.operations.handler import Outcome
 from regiond.operations.model import Operation
 from regiond.operations.service import error_of
+from regiond.placement.storage_assignment import whole_size
 from regiond.requests.caller import Caller
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
-from common.disks.disk_sizes import whole_size
 from common.guests.sizes import DiskSize
 from common.rpc.commands.hardware_commands import HOST_GROW_DISK
 from common.units import gb
@@ -19,6 +18,7 @@ from regiond.machines.hardware.disks.changing import charge, charge_of, check_un
 from regiond.machines.hardware.disks.model import check_growth, check_listed, check_ours, grow_plan
 from regiond.machines.values.disks import DiskPlan, DiskToGrow
 from regiond.operations.handler import Outcome
+from regiond.placement.storage_assignment import whole_size
 from regiond.requests.caller import Caller
 
 

@@ -22,6 +22,7 @@ from regiond.events.model import Level
 from regiond.hosts.guest_ownership import record_guest
 from regiond.ledger import growth
 from regiond.machines.core import view_store
+from regiond.machines.core.guest_spec import name_of_new_volume
 from regiond.machines.core.steps import racks_text
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.disks import move_store, store
@@ -29,7 +30,6 @@ from regiond.machines.hardware.disks.changing import disk_of, marker_of, removed
 from regiond.machines.hardware.disks.copy_progress import CopyProgress, standstill_text
 from regiond.machines.hardware.disks.model import check_copy_index, check_listed, check_movable, check_ours, move_plan
 from regiond.machines.hardware.disks.placement import ChosenPool, choose_pool
-from regiond.machines.values.disk_names import name_of_new_volume
 from regiond.machines.values.disks import DiskPlan, DiskToAdd, DiskToMove, DiskView
 from regiond.machines.values.model import MachineView
 from regiond.operations.handler import Outcome, fence_of

@@ -23,9 +23,8 @@ from regiond.placement.affinity import (
     parse_rules,
 )
 from regiond.placement.candidate import Candidate
-from regiond.placement.claimed_hosts import with_pending_members
 from regiond.placement.model import PendingClaim, explain
-from regiond.placement.ranking import place, place_sequentially
+from regiond.placement.ranking import place, place_sequentially, with_pending_members
 from regiond.placement.requirements import Requirements
 from tests.unit.support.candidates import HOST, SMALL, storage_pool
 

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from common.values import NicKind
 from regiond.placement.candidate import Candidate, CandidateInterface, CandidateStoragePool
-from regiond.placement.claimed_hosts import after_claim, with_pending_claims
 from regiond.placement.model import Evaluation, PendingClaim, Placement
-from regiond.placement.ranking import place, place_sequentially
+from regiond.placement.ranking import after_claim, place, place_sequentially, with_pending_claims
 from regiond.placement.requirements import Requirements, Strategy
 from regiond.placement.storage_parser import parse_storage
 from tests.fleets import fleet, requirements

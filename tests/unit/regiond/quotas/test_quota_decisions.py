@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.disks.disk_sizes import whole_size
+from regiond.placement.storage_assignment import whole_size
 from regiond.quotas.model import RESOURCES, Charge, Holdings, Limits, Quota, refusals
 
 SMALL = st.integers(min_value=0, max_value=4)
