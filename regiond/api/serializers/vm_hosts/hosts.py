@@ -15,7 +15,6 @@ from regiond.api.declaration.serializer import (
     INT,
     NUMBER,
     STR,
-    TIMESTAMP,
     Serializer,
     array,
     constant,
@@ -32,7 +31,7 @@ from regiond.api.serializers.vm_hosts.capacity import CAPACITY_JSON, RESOURCE_CA
 from regiond.api.serializers.vm_hosts.maintenance import MAINTENANCE_JSON
 from regiond.api.urls import uri
 from regiond.hosts.error_details import Confirmation, ErrorDetails, Secret, TrustProblem
-from regiond.hosts.model import AS_ABOVE, CAPABILITIES, Amounts, GuestView, HostState, HostView, StoragePoolView
+from regiond.hosts.model import AS_ABOVE, CAPABILITIES, Amounts, GuestView, HostView, StoragePoolView
 
 # `attach_type` is the way in which a guest's NIC attaches to the network, `type` the hypervisor's word for the network.
 NETWORK_JSON: Serializer[HostNetwork] = serializer(
@@ -78,12 +77,12 @@ AMOUNTS_JSON: Serializer[Amounts] = serializer(
 )
 _STORAGE_POOL: Serializer[StoragePoolView] = serializer(
     "StoragePool",
-    *fields_of(StoragePoolView, "id=pool_key name type path total=total_bytes used=used_bytes"),
-    key("available", INT, lambda pool: pool.available_bytes),
-    key("default", BOOL, lambda pool: pool.is_default),
-    key("capacity", RESOURCE_CAPACITY_JSON, lambda pool: pool.capacity),  # MAAS lacks it
-    key("status", STR, lambda pool: pool.status),  # MAAS lacks it
-    key("shares_space_with", array(STR), lambda pool: pool.shares_with),  # MAAS lacks it
+    *fields_of(
+        StoragePoolView,
+        "id=pool_key name type path total=total_bytes used=used_bytes available=available_bytes default=is_default",
+    ),
+    # MAAS lacks these keys.
+    *fields_of(StoragePoolView, "capacity status shares_space_with=shares_with", capacity=RESOURCE_CAPACITY_JSON),
 )
 _HOST_MACHINE: Serializer[HostView] = serializer(
     "HostMachine",
@@ -120,7 +119,7 @@ HOST_JSON: Serializer[HostView] = serializer(
     key("total", AMOUNTS_JSON, _total),
     key("used", AMOUNTS_JSON, _used),
     key("available", AMOUNTS_JSON, lambda host: _total(host) - _used(host)),
-    key("zone", ZONE_JSON, lambda host: host.zone),
+    *fields_of(HostView, "zone", zone=ZONE_JSON),
     key("cpu_over_commit_ratio", NUMBER, lambda host: float(host.cpu_over_commit_ratio)),
     key("memory_over_commit_ratio", NUMBER, lambda host: float(host.memory_over_commit_ratio)),
     key(
@@ -128,26 +127,31 @@ HOST_JSON: Serializer[HostView] = serializer(
         array(_STORAGE_POOL),
         lambda host: [pool for pool in host.storage_pools if pool.missing_since is None],
     ),
-    key("pool", POOL_JSON, lambda host: host.pool),
+    *fields_of(HostView, "pool", pool=POOL_JSON),
     key("host", _HOST_MACHINE, lambda host: host),
-    key("default_macvlan_mode", nullable(STR), lambda host: host.default_macvlan_mode),
-    key("default_network", STR, lambda host: host.default_network),  # MAAS lacks it
+    *fields_of(HostView, "default_macvlan_mode default_network"),  # MAAS lacks the second
     key("autostart", STR, lambda host: AS_ABOVE if host.autostart is None else host.autostart.value),
     key("version", STR, lambda host: host.hypervisor_version or ""),
-    key("product", STR, lambda host: host.product),
-    key("networks", array(NETWORK_JSON), lambda host: host.networks),
-    key("network_devices", array(NETWORK_DEVICE_JSON), lambda host: host.network_devices),
-    key("gpus", array(GPU_JSON), lambda host: host.gpus),
-    key("profiles", array(_PROFILE), lambda host: host.profiles),
+    *fields_of(
+        HostView,
+        "product networks network_devices gpus profiles",
+        networks=NETWORK_JSON,
+        network_devices=NETWORK_DEVICE_JSON,
+        gpus=GPU_JSON,
+        profiles=_PROFILE,
+    ),
     uri_by_id("vm-hosts"),
     # MAAS lacks the keys from here on: it does not report why a host cannot be used.
-    key("state", enum(HostState), lambda host: host.state),
+    *fields_of(HostView, "state"),
     key("error", nullable(_ERROR), lambda host: None if host.error_code is None else host),
-    key("capacity", nullable(CAPACITY_JSON), lambda host: host.capacity),
-    key("problems", array(_PROBLEM), lambda host: host.problems),
-    key("refreshed_at", nullable(TIMESTAMP), lambda host: host.refreshed_at),
-    key("placement_groups", array(_PLACEMENT_GROUP), lambda host: host.placement_groups),
-    key("maintenance", nullable(MAINTENANCE_JSON), lambda host: host.maintenance),
+    *fields_of(
+        HostView,
+        "capacity problems refreshed_at placement_groups maintenance",
+        capacity=CAPACITY_JSON,
+        problems=_PROBLEM,
+        placement_groups=_PLACEMENT_GROUP,
+        maintenance=MAINTENANCE_JSON,
+    ),
     key("address", nullable(STR), lambda host: host.address or None),  # null: the caller is no administrator
     *fields_of(HostView, "project cluster=cluster_id cluster_name reserved_cores reserved_memory=reserved_memory_mib"),
 )
