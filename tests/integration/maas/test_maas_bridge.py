@@ -134,7 +134,7 @@ async def test_a_machine_that_runs_is_registered_as_deployed(innkeeper: Deployme
     assert "as it runs" in plan["effects"][1]
     assert maas.machines.all == {}
     # A root disk that is not replaced refuses deployments and their release, but a registration replaces nothing.
-    await innkeeper.fetch("update guest set removal = '{\"root_disk_protection\": \"It is kept.\"}'")
+    await innkeeper.fetch('update guest set removal = \'{"root_disk_protection": "It is kept."}\'')
     answer = await register(deployed="true")
     (record,) = maas.machines.all.values()
     assert record.status == 6
