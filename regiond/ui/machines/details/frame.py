@@ -102,7 +102,7 @@ async def vm_page(visit: Visit, vm: Vm, tab: str, *, status: int = 200, **values
     )
     actions: HeadActions = head_actions(caller, machine)
     return await visit.page(
-        f"machines/{tab}.html",
+        f"machines/tabs/{tab}.html",
         title=machine.hostname if tab == SUMMARY else f"{machine.hostname} – {TAB_NAMES[tab]}",
         section="vms",
         status=status,

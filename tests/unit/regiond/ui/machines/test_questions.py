@@ -74,7 +74,7 @@ FORMS = {
     ("settings/import.html", ""): "makes a VM, which can be deleted",
     ("machines/disks/disks.html", "'vms', vm.system_id, 'storage', disk.id, 'boot'"): "can be changed back",
     ("machines/disks/disks.html", "'vms', vm.system_id, 'storage', disk.id, 'adopt'"): "changes nothing on the host",
-    ("machines/nics/network.html", "'vms', vm.system_id, 'network'"): "changes the default route of a deployment",
+    ("machines/tabs/network.html", "'vms', vm.system_id, 'network'"): "changes the default route of a deployment",
     ("machines/nics/nic.html", "'vms', vm.system_id, 'network', nic.id"): "changes what a deployment writes",
     ("machines/nics/nic.html", "'vms', vm.system_id, 'network', nic.id, 'unlink'"): "changes what a deployment writes",
     ("machines/notes/notes_form.html", "'vms', vm.system_id, 'notes'"): "changes what can be changed back",
