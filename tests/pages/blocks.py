@@ -86,6 +86,7 @@ PAGES = (
     "docs/how-to/python.md",
     "docs/how-to/go.md",
     "docs/how-to/curl.md",
+    "docs/how-to/write-a-driver.md",
     "docs/how-to/users.md",
     "docs/how-to/roles-and-quotas.md",
     "docs/how-to/lxd-host.md",
