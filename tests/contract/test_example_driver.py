@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from common.disks.volume_names import volume_name
-from common.errors import Unsupported
+from common.errors import HostUnreachable, Unsupported
 from common.guests.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.installed_drivers import added_types
 from common.serialization import from_dict, to_dict
@@ -73,13 +73,13 @@ class JsonFixture:
         self._change(guest.name, {"name": new_name})
 
     def make_volume(self, spec: GuestSpec, disk: DiskSpec) -> None:
-        raise NotImplementedError
+        raise Unsupported("A host of JSON has no volumes without a guest.")
 
     def attach_new_volume(self, guest: GuestRef) -> tuple[str, str]:
-        raise NotImplementedError
+        raise Unsupported("Nobody attaches disks on a host of JSON.")
 
     def grow(self, spec: GuestSpec, disk: DiskSpec, size_bytes: int) -> None:
-        raise NotImplementedError
+        raise Unsupported("Nobody grows disks on a host of JSON.")
 
     def close(self) -> None:
         self.driver.close()
@@ -88,8 +88,14 @@ class JsonFixture:
         plain = [to_dict(one) for one in self.driver.discover().guests]
         self._write([from_dict({**one, **(fields if one["name"] == name else {})}, Guest) for one in plain])
 
+    def overwrite(self, content: str) -> None:
+        self._path.write_text(content)
+
+    def content(self) -> str:
+        return self._path.read_text()
+
     def _write(self, guests: list[Guest]) -> None:
-        self._path.write_text(json.dumps([to_dict(one) for one in guests]))
+        self.overwrite(json.dumps([to_dict(one) for one in guests]))
 
 
 @pytest.fixture
@@ -125,3 +131,11 @@ def test_what_the_example_leaves_out_is_unsupported(host: JsonFixture) -> None:
         host.driver.attach_disk(spec.ref, spec.disks[0], 1, create=True)
     with pytest.raises(Unsupported, match="Hosts of JSON have no VMs that can be adopted"):
         host.driver.adopt(guest.guest_id, guest.name, spec.marker)
+
+
+@pytest.mark.parametrize("content", ["{oops", "[1]", "{}x", '[{"name": 1}]', "7"])
+def test_a_file_that_is_no_list_of_guests_is_named(host: JsonFixture, content: str) -> None:
+    host.overwrite(content)
+    with pytest.raises(HostUnreachable, match=r"host\.json is no list of VMs in JSON: .* Restore it"):
+        host.driver.discover()
+    assert host.content() == content, "it is kept for whoever restores it"

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from attrs import evolve
 
-from common.errors import HostUnreachable, NameTaken, NotFound, OutOfCapacity
+from common.errors import HostUnreachable, InvalidRequest, NameTaken, NotFound, OutOfCapacity
 from common.guests.guest_spec import GuestSpec
 from common.hosts.discovery import Discovery, VolumeRef
 from common.serialization import from_dict, to_dict
@@ -136,11 +136,14 @@ class JsonDriver(PartialDriver):
             raise HostUnreachable(f"Cannot open {self._path}: {error.strerror}.") from error
         with file:
             flock(file, LOCK_EX)
-            guests = [from_dict(one, Guest) for one in json.load(file)]
+            try:
+                guests = [from_dict(one, Guest) for one in json.load(file)]
+            except (ValueError, TypeError, InvalidRequest) as error:
+                raise HostUnreachable(f"{self._path} is no list of VMs in JSON: {error}. Restore it.") from error
             yield guests
             file.seek(0)
+            file.write(json.dumps([to_dict(one) for one in guests], indent=1))
             file.truncate()
-            json.dump([to_dict(one) for one in guests], file, indent=1)
 
 
 def _of(marker: OwnershipMarker, guests: Iterable[Guest]) -> Guest | None:
