@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from common.values import GuestRef, OwnershipMarker
 from regiond.db.pool import Database
+from regiond.machines.core.operation_intents import open_clean_up
 from regiond.reconciler.service import Reconciler
 from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import adopt, refresh, rows
@@ -19,6 +22,7 @@ from tests.integration.support.discrepancies import (
     only_after_refresh,
     without_guests,
 )
+from tests.integration.support.ledger_fixture import prepare
 from tests.integration.support.tables import sql
 from tests.rejections import invalid_fields
 from tests.waiting import eventually
@@ -295,3 +299,18 @@ async def test_a_failed_removal_is_repeated_at_growing_intervals(database: Datab
     assert [await opened(), await opened()] == [2, 2]  # a guest's and a volume's
     assert [await opened_after(9), await opened_after(2)] == [2, 4]
     assert [await opened_after(19), await opened_after(2)] == [4, 6]
+
+
+async def test_each_guest_of_one_marker_is_removed_by_an_operation_of_its_own(database: Database) -> None:
+    """The id tells them apart: one may be the machine's own, which a person restores. One without an id has any."""
+    host_id = (await prepare(database)).hosts[0]
+    guest = GuestRef(name="web", marker=OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2)))
+
+    async def opened(*ids: str | None) -> list[int]:
+        async with database.transaction() as db:
+            return [await open_clean_up(db, host_id, "a", guest, guest_id=one) for one in ids]
+
+    first, second, again = await opened("g0", "g1", "g0")
+    assert first == again != second
+    any_of_them, of_one = await opened(None, "g2")
+    assert any_of_them == of_one

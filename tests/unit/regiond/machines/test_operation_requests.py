@@ -88,3 +88,16 @@ def test_a_request_of_another_kind_is_not_known() -> None:
     assert request_if_known({}, PowerRequest) is None
     with pytest.raises(InvalidRequest, match="PowerRequest"):
         read_request({"action": "hover"}, PowerRequest)
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        (PowerRequest(action=PowerAction.ON), "it is started"),
+        (PowerRequest(action=PowerAction.CYCLE), "it is started"),
+        (PowerRequest(action=PowerAction.OFF), ""),
+        (PowerRequest(action=PowerAction.ON, after_host=True), ""),  # it ran before its host was away
+    ],
+)
+def test_a_start_begins_a_use_unless_the_host_was_away(request_: PowerRequest, why: str) -> None:
+    assert request_.begins_use == why
