@@ -14,7 +14,7 @@ _REPLACED = (
     (r'(name="(?:plan|once)" value=)"[^"]*"', r'\1"<new>"'),
     (r"(/stream\?after=)[\w-]+", r"\1<position>"),
     (r"/static/[0-9a-f]{12}/", "/static/<hash>/"),
-    (r"(?<=[/ \n])(?=\S*\d)(?=\S*[A-Z])[A-Za-z0-9]{18}(?=[/<\s])", "<api-key>"),
+    (r"(?<=[/ \n])(?=\S*[a-z])(?=\S*[A-Z]\S*[A-Z])[A-Za-z0-9]{18}(?=[/<\s])", "<api-key>"),
     (r"\b[0-9a-f]{8,}…", "<hash>…"),
     (r"\b\d+\.\d+\.\d+\.dev\d+\+g[0-9a-f]+(\.dirty)?", "<release>"),
     (r"(?<=the API key )&#3[49];(first start|local commands on the region&#39;s machine)&#3[49];", "<made at start>"),

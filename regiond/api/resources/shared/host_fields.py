@@ -162,7 +162,7 @@ def create_problems(call: Call) -> Problems:
 
 
 def driver_named(name: str) -> DriverType:
-    """Returns the driver for a type that `create_problems` accepts. Raises ValueError for another one."""
+    """Returns the driver for a type that `create_problems` accepts."""
     return DriverType.LXD if name == INCUS else DriverType(name)
 
 
