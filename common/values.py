@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from enum import StrEnum
 from typing import cast
 from uuid import UUID
 
 from attrs import field, frozen
-from attrs.validators import ge, le, min_len, optional
+from attrs.validators import ge, min_len
 
-from common.boot import BootOrder, StartOrder
+from common.guest_facts import GuestFacts
 from common.hardware import Gpu, NetworkDevice
 from common.placement_groups import PlacementGroup
-from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 
 MAX_VID = 4094  # of VLAN tags; 0 means untagged
-MAX_GENERATION = 2**31 - 1  # as the column has
 _ADDED_TYPE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 POOL_AVAILABLE = "available"  # the status of a storage pool in which disks can be made
 
@@ -280,41 +277,17 @@ class Autostart(StrEnum):
 
 
 @frozen(kw_only=True)
-class Guest:
-    """An instance or domain as a driver reports it. `marker` is None for a foreign guest.
+class Guest(GuestFacts):
+    """An instance or domain as a driver reports it. `marker` is None for a foreign guest."""
 
-    `generation` counts the uses of the machine, and is written beside the marker before one begins; None: unknown.
-    """
-
-    name: str
     guest_id: str  # the hypervisor's, stable while the guest exists, such as libvirt's UUID
     power: PowerState
-    cores: int = field(validator=ge(0))
-    memory_mib: int = field(validator=ge(0))
     marker: OwnershipMarker | None = None
-    project: str = ""
-    architecture: str = ""
-    pinned_core_ids: tuple[int, ...] = ()
-    huge_pages_backed: bool = False
     disks: tuple[GuestDisk, ...] = ()
     nics: tuple[GuestNic, ...] = ()
     member: str | None = None  # of the cluster, where the guest is now
-    kind: str = "vm"  # or "container", which uses capacity and is always foreign
     is_complete: bool = True  # False if the listing lacked its architecture, pins, huge pages and NICs
     autostart: Autostart | None = None  # None: unknown
-    started_at: datetime | None = None  # of a running guest, to the second; None: the hypervisor does not report it
-    boot_device: str | None = None  # the disk that boots first at the next start; None: unknown
-    boot_order: BootOrder | None = None  # what it tries at its next start, whoever starts it; None: unknown
-    pending_boot_order: BootOrder = ()  # applied when Innkeeper next stops or starts it; empty: none
-    iso: str = ""  # the image in its drive: the SHA-256 of one of the region's, else its name; empty: none
-    next_iso: str | None = None  # as `iso`, from its next start on; None: as now, or unknown while it runs
-    start_order: StartOrder | None = None  # None: its hypervisor has no such order
-    uefi: bool | None = None  # whether it has UEFI firmware, not a BIOS; None: unknown
-    secure_boot: bool | None = None  # whether its firmware starts signed systems only; None: unknown
-    tpm: bool | None = None
-    booted_once: str | None = None  # the key of the order for one start with which it was started
-    generation: int | None = field(default=None, validator=optional([ge(0), le(MAX_GENERATION)]))
-    removal: RemovalFacts = NO_REMOVAL_FACTS
 
 
 @frozen(kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.values import MAX_GENERATION
+from common.guest_facts import MAX_GENERATION
 
 _MAX_DIGITS = len(str(MAX_GENERATION))
 

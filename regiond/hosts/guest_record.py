@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from attrs import frozen
 
-from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
+from common.guest_facts import GuestFacts
+from common.guest_settings import SETTINGS, GuestSettings
+from common.serialization import from_dict
 
 ROUNDING_BYTES = 64 * 1024**2  # the most that a pool adds to a requested size: LVM allocates whole extents
 
@@ -17,39 +18,30 @@ ROUNDING_BYTES = 64 * 1024**2  # the most that a pool adds to a requested size: 
 SHARED = "shared"  # a key of a disk: another guest has it, too, and counts its space
 
 
-@frozen(kw_only=True)
-class GuestRecord:
-    """A guest in the shape of its row, so that stored and discovered guests compare as values."""
+class _Row(Protocol):
+    def __getitem__(self, column: str, /) -> Any: ...
 
-    project: str
+
+def settings_of_row(row: _Row, prefix: str = "") -> GuestSettings:
+    """Returns the settings in these columns, whose names may have a prefix."""
+    return from_dict({name: row[prefix + name] for name in SETTINGS}, GuestSettings)
+
+
+@frozen(kw_only=True)
+class GuestRecord(GuestFacts):
+    """A guest in the shape of its row, so that stored and discovered guests compare as values.
+
+    Each attribute is a column of the table `guest`.
+    """
+
     guest_key: str
-    name: str
     marker_installation: UUID | None
     marker_machine: UUID | None
     machine_id: int | None  # None: a foreign guest
     power_state: str
-    cores: int
-    memory_mib: int
-    architecture: str
-    pinned_core_ids: tuple[int, ...]
-    huge_pages_backed: bool
     disks: tuple[Mapping[str, Any], ...]
     nics: tuple[Mapping[str, Any], ...]
-    kind: str = "vm"
     autostart: str | None = None
-    started_at: datetime | None = None
-    boot_device: str | None = None
-    boot_order: tuple[str, ...] | None = None
-    pending_boot_order: tuple[str, ...] = ()
-    booted_once: str | None = None
-    iso: str = ""
-    next_iso: str | None = None
-    uefi: bool | None = None
-    secure_boot: bool | None = None
-    start_order: Mapping[str, Any] | None = None
-    tpm: bool | None = None
-    generation: int | None = None
-    removal: RemovalFacts = NO_REMOVAL_FACTS
 
     @property
     def key(self) -> tuple[str, str]:

@@ -8,8 +8,9 @@ import pytest
 from attrs import evolve
 
 from common.errors import NotFound
+from common.guest_facts import MAX_GENERATION
 from common.guests.guest_spec import GuestSpec
-from common.values import MAX_GENERATION, Guest, PowerAction, PowerState
+from common.values import Guest, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, Capability, CapableFixture, DriverFixture, requires, spec_for
 from tests.contract.test_clone_contract import CLONES, cloned
 from tests.contract.test_deployment_contract import content, seed

@@ -9,6 +9,7 @@ from attrs import field, frozen
 from attrs.validators import ge, le
 
 from common.boot import BootOnce
+from common.guest_facts import MAX_GENERATION
 from common.guests.deployment_spec import HostImage, ImageRef
 from common.guests.guest_spec import GuestSpec
 from common.guests.sizes import DiskSize, GuestSize
@@ -16,7 +17,6 @@ from common.hosts.discovery import ImageCopy, MarkerOnOtherMember, OrphanedVolum
 from common.rpc.commands.command import Command, Done
 from common.rpc.commands.host_method import CallClass, HostMethod
 from common.values import (
-    MAX_GENERATION,
     Autostart,
     Guest,
     GuestChange,

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from common.boot import BootDevice, StartOrder
 from common.disks.device_names import block_device_name
+from common.guest_settings import SETTINGS
 from common.guests.sizes import GuestSize
 from common.values import DriverType, PowerState
 from regiond.api.declaration.serializer import (
@@ -275,10 +276,7 @@ _MACHINE: Serializer[MachineView] = serializer(
     key("boot_once", array(enum(BootDevice)), lambda machine: machine.boot.once),
     key("iso", nullable(STR), lambda machine: machine.boot.iso or None),
     key("next_iso", nullable(STR), lambda machine: machine.boot.next_iso),
-    key("start_order", nullable(_START_ORDER), lambda machine: machine.boot.start_order),
-    key("uefi", nullable(BOOL), lambda machine: machine.boot.uefi),
-    key("secure_boot", nullable(BOOL), lambda machine: machine.boot.secure_boot),
-    key("tpm", nullable(BOOL), lambda machine: machine.boot.tpm),
+    *fields_of(MachineView, *(f"settings.{name}" for name in SETTINGS), start_order=_START_ORDER),
     *fields_of(MachineView, "maas_server maas_system_id"),  # MAAS lacks them
     constant("cpu_speed", nullable(INT), None),
     constant("hardware_info", mapping(STR), {}),

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from common.disks.volume_names import marker_of_volume
+from common.guest_facts import GuestFacts
 from common.serialization import to_dict
 from common.values import Guest, GuestNic, HostFacts, StoragePool
 from regiond.hosts.discovery.allocations import ClaimHolder, GuestKey, ResourceKey
@@ -54,37 +55,20 @@ def is_known_by_id(machine: MachineSnapshot) -> bool:
     )
 
 
+_FACTS = tuple(one.name for one in fields(GuestFacts))
+
+
 def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
     return GuestRecord(
-        project=guest.project,
+        **{name: getattr(guest, name) for name in _FACTS},
         guest_key=guest.guest_id,
-        name=guest.name,
         marker_installation=guest.marker.installation_id if guest.marker else None,
         marker_machine=guest.marker.machine_id if guest.marker else None,
         machine_id=machine_id,
         power_state=guest.power.value,
-        cores=guest.cores,
-        memory_mib=guest.memory_mib,
-        architecture=guest.architecture,
-        pinned_core_ids=guest.pinned_core_ids,
-        huge_pages_backed=guest.huge_pages_backed,
         disks=tuple(to_dict(disk) for disk in guest.disks),
         nics=tuple(_nic(nic) for nic in guest.nics),
-        kind=guest.kind,
         autostart=None if guest.autostart is None else guest.autostart.value,
-        started_at=guest.started_at,
-        boot_device=guest.boot_device,
-        boot_order=None if guest.boot_order is None else tuple(one.value for one in guest.boot_order),
-        pending_boot_order=tuple(one.value for one in guest.pending_boot_order),
-        booted_once=guest.booted_once,
-        iso=guest.iso,
-        next_iso=guest.next_iso,
-        uefi=guest.uefi,
-        secure_boot=guest.secure_boot,
-        start_order=None if guest.start_order is None else to_dict(guest.start_order),
-        tpm=guest.tpm,
-        generation=guest.generation,
-        removal=guest.removal,
     )
 
 

@@ -6,15 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
-from attrs import asdict
+from attrs import asdict, fields
 
+from common.boot import known_devices
+from common.guest_settings import settings_in
 from common.hosts.discovery import Discovery
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from common.serialization import from_dict, to_dict
 from common.values import HostFacts, StoragePool
 from regiond.db.pool import Db, of_row
 from regiond.hosts.discovery.allocations import GuestKey, inventory_of
-from regiond.hosts.guest_record import GuestRecord
+from regiond.hosts.guest_record import GuestRecord, settings_of_row
 from regiond.hosts.restored_guests import last_run
 from regiond.ledger import store as ledger_store
 
@@ -53,39 +55,28 @@ _SET_POOLS_MISSING = """
     update storage_pool set missing_since = now()
      where server_id = $1 and pool_key = any($2::text[]) and missing_since is null
 """
+_KEY = ("server_id", "project", "guest_key")
+_COLUMNS = tuple(one.name for one in fields(GuestRecord))
 # Hypervisors do not show what a running guest gets at its next start: what was reported last stays.
+_KEPT = {
+    "boot_order": "coalesce(excluded.boot_order, guest.boot_order)",
+    "next_iso": """case when excluded.next_iso is not null or excluded.power_state = 'off' then excluded.next_iso
+                        when guest.next_iso <> excluded.iso then guest.next_iso end""",
+    "marker_absent_at": """case when guest.marker_machine is distinct from excluded.marker_machine
+                                then excluded.marker_absent_at else guest.marker_absent_at end""",
+}
 _WRITE_GUESTS = f"""
-    insert into guest (server_id, project, guest_key, name, marker_installation, marker_machine, machine_id,
-                       power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics,
-                       kind, autostart, started_at, boot_device, boot_order, pending_boot_order, booted_once,
-                       iso, next_iso, uefi, secure_boot, tpm, start_order, generation, removal,
-                       marker_absent_at)
-    select $1, found.*,
-           {last_run("$1")}
-      from jsonb_to_recordset($2::jsonb) found (
-           project text, guest_key text, name text, marker_installation uuid, marker_machine uuid, machine_id integer,
-           power_state text, cores integer, memory_mib bigint, architecture text, pinned_core_ids integer[],
-           huge_pages_backed boolean, disks jsonb, nics jsonb, kind text, autostart text, started_at timestamptz,
-           boot_device text, boot_order text[], pending_boot_order text[], booted_once text,
-           iso text, next_iso text, uefi boolean, secure_boot boolean, tpm boolean,
-           start_order jsonb, generation integer, removal jsonb)
-    on conflict (server_id, project, guest_key) do update
-       set name = excluded.name, marker_installation = excluded.marker_installation,
-           marker_machine = excluded.marker_machine, machine_id = excluded.machine_id,
-           power_state = excluded.power_state, cores = excluded.cores, memory_mib = excluded.memory_mib,
-           architecture = excluded.architecture, pinned_core_ids = excluded.pinned_core_ids,
-           huge_pages_backed = excluded.huge_pages_backed, disks = excluded.disks, nics = excluded.nics,
-           kind = excluded.kind, autostart = excluded.autostart, started_at = excluded.started_at,
-           boot_device = excluded.boot_device, boot_order = coalesce(excluded.boot_order, guest.boot_order),
-           pending_boot_order = excluded.pending_boot_order, booted_once = excluded.booted_once,
-           iso = excluded.iso,
-           next_iso = case when excluded.next_iso is not null or excluded.power_state = 'off' then excluded.next_iso
-                           when guest.next_iso <> excluded.iso then guest.next_iso end,
-           uefi = excluded.uefi, secure_boot = excluded.secure_boot, tpm = excluded.tpm,
-           start_order = nullif(excluded.start_order, 'null'), generation = excluded.generation,
-           removal = excluded.removal,
-           marker_absent_at = case when guest.marker_machine is distinct from excluded.marker_machine
-                                   then excluded.marker_absent_at else guest.marker_absent_at end
+    insert into guest (server_id, {", ".join(_COLUMNS)}, marker_absent_at)
+    select $1, {", ".join(f"found.{name}" for name in _COLUMNS)}, {last_run("$1")}
+      from jsonb_populate_recordset(null::guest, $2::jsonb) found
+    on conflict ({", ".join(_KEY)}) do update
+       set {
+    ", ".join(
+        f"{name} = {_KEPT.get(name, f'excluded.{name}')}"
+        for name in (*_COLUMNS, "marker_absent_at")
+        if name not in _KEY
+    )
+}
     returning id, project, guest_key
 """  # noqa: S608  a constant
 _CLEAR_MACHINES = """
@@ -211,13 +202,15 @@ async def delete_guests(db: Db, server_id: int, keys: Sequence[GuestKey]) -> Non
 
 
 def guest_of_row(row: asyncpg.Record) -> GuestRecord:
-    lists = {name: tuple(row[name]) for name in ("pinned_core_ids", "disks", "nics", "pending_boot_order")}
+    lists = {name: tuple(row[name]) for name in ("pinned_core_ids", "disks", "nics")}
     order = row["boot_order"]
     return of_row(
         GuestRecord,
         row,
         **lists,
-        boot_order=None if order is None else tuple(order),
+        **settings_in(settings_of_row(row)),
+        boot_order=None if order is None else known_devices(order),
+        pending_boot_order=known_devices(row["pending_boot_order"]),
         removal=removal_of(row["removal"]),
     )
 
@@ -229,7 +222,8 @@ def removal_of(column: Mapping[str, Any] | None) -> RemovalFacts:
 
 def _columns(record: GuestRecord) -> dict[str, Any]:
     removal = {} if record.removal == NO_REMOVAL_FACTS else to_dict(record.removal)
-    return {**asdict(record, recurse=False), "removal": removal}
+    columns = {**asdict(record, recurse=False), **to_dict(settings_in(record)), "removal": removal}
+    return {name: value for name, value in columns.items() if value is not None}
 
 
 def server_columns(facts: HostFacts) -> tuple[object, ...]:

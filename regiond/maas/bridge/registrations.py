@@ -238,7 +238,7 @@ def _registered_already(machine: MachineView, found: Registration) -> WrongState
 
 def _check_secure_boot(machine: MachineView) -> None:
     """Raises WrongState for a machine whose firmware starts signed systems only, as a request to compose one."""
-    if machine.boot.secure_boot is not True:
+    if machine.settings.secure_boot is not True:
         return
     raise WrongState(
         f"{machine.hostname} has Secure Boot on, and MAAS starts machines from its network, with systems for which "

@@ -9,12 +9,13 @@ from typing import Any
 
 import asyncpg
 
-from common.boot import StartOrder, known_devices
+from common.boot import known_devices
 from common.errors import NotFound
-from common.serialization import from_dict
+from common.guest_settings import SETTINGS
 from common.values import Autostart
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
+from regiond.hosts.guest_record import settings_of_row
 from regiond.machines.core import criteria_store, nic_store
 from regiond.machines.core.affinity import store as affinity_store
 from regiond.machines.core.criteria_store import AT_LIMIT
@@ -43,7 +44,7 @@ _WITHOUT_OWNER_DATA = f"""
            coalesce((select u.limits {AT_LIMIT}), '{{}}') as at_limit,
            m.boot_once, m.boot_once_key, g.boot_order, g.pending_boot_order,
            g.iso, (select name from image where sha256 = g.iso order by id limit 1) as iso_name, g.next_iso,
-           g.uefi, g.secure_boot, g.tpm, g.start_order,
+           {", ".join(f"g.{name} as guest_{name}" for name in SETTINGS)},
            (select name from image where sha256 = g.next_iso order by id limit 1) as next_iso_name,
            a.username as owner, c.username as composed_by, h.name as host_name,
            h.system_id as host_system_id, h.driver,
@@ -264,16 +265,13 @@ def _machine(
         workload_annotations=row.get("workload_annotations"),
         affinity_groups=affinity_groups,
         wanted_power=_wanted_power(row),
+        settings=settings_of_row(row, "guest_"),
         boot=BootView(
             order=None if row["boot_order"] is None else known_devices(row["boot_order"]),
             pending=known_devices(row["pending_boot_order"] or ()),
             once=known_devices(row["boot_once"]),
             once_key=row["boot_once_key"],
             iso=row["iso_name"] or _short(row["iso"] or ""),
-            uefi=row["uefi"],
-            secure_boot=row["secure_boot"],
-            tpm=row["tpm"],
-            start_order=from_dict(row["start_order"], StartOrder) if row["start_order"] else None,
             iso_sha256=row["iso"] if row["iso"] and _SHA256.fullmatch(row["iso"]) else "",
             next_iso=None if row["next_iso"] is None else row["next_iso_name"] or _short(row["next_iso"]),
         ),

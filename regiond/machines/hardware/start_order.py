@@ -13,10 +13,18 @@ from regiond.db.pool import Db
 from regiond.machines.core import boot_store
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
-from regiond.machines.values.boot import ChangePlan, StartOrderToSet
+from regiond.machines.values.boot import ChangePlan
 from regiond.machines.values.model import MachineView
 from regiond.operations.handler import Outcome
 from regiond.requests.caller import Caller
+
+
+@frozen(kw_only=True)
+class StartOrderToSet:
+    """A machine's place among those that start with its host. None leaves a value as it is; `delay` is in seconds."""
+
+    priority: int | None = None
+    delay: int | None = None
 
 
 @frozen(kw_only=True)
@@ -39,7 +47,7 @@ class SetStartOrder(HardwareChange[StartOrderToSet, _Request, ChangePlan]):
         if asked == StartOrderToSet():
             raise InvalidRequest.of({"priority": ["Name the priority, the delay or both."]})
         machine = await changeable(db, caller, system_id)
-        before = machine.boot.start_order
+        before = machine.settings.start_order
         present = before or StartOrder()
         wanted = StartOrder(
             priority=present.priority if asked.priority is None else asked.priority,
@@ -76,7 +84,7 @@ class SetStartOrder(HardwareChange[StartOrderToSet, _Request, ChangePlan]):
 
 def _plan(machine: MachineView, wanted: StartOrder) -> ChangePlan:
     name = machine.hostname
-    if wanted == machine.boot.start_order:
+    if wanted == machine.settings.start_order:
         return ChangePlan(name=name, effects=(f"{name} has this order already.",))
     effects = [
         f"When {machine.host_name} starts, {name} starts before VMs with a lower priority than {wanted.priority}, and "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from common.boot import BootOrder, StartOrder
+from common.boot import BootOrder
 from regiond.machines.values.resize import Takes
 
 
@@ -23,10 +23,6 @@ class BootView:
     iso: str = ""  # the image in its drive: the name in the catalogue, or what the host calls it; empty: none
     iso_sha256: str = ""  # empty: it is no image of the region
     next_iso: str | None = None  # as `iso`, from its next start on; None: as now
-    uefi: bool | None = None  # whether it has UEFI firmware; None: unknown
-    secure_boot: bool | None = None  # whether its firmware starts signed systems only; None: unknown
-    tpm: bool | None = None
-    start_order: StartOrder | None = None  # among those that start with its host; None: unknown, or none
 
     @property
     def lasting(self) -> BootOrder | None:
@@ -61,14 +57,6 @@ class ChangePlan:
 
     name: str
     effects: tuple[str, ...]
-
-
-@frozen(kw_only=True)
-class StartOrderToSet:
-    """A machine's place among those that start with its host. None leaves a value as it is; `delay` is in seconds."""
-
-    priority: int | None = None
-    delay: int | None = None
 
 
 @frozen(kw_only=True)

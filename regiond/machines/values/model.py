@@ -8,6 +8,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
+from common.guest_settings import NO_SETTINGS, GuestSettings
 from common.guests.compose_request import ComposeRequest
 from common.guests.sizes import GuestSize
 from common.values import Autostart
@@ -103,6 +104,7 @@ class MachineView:
     max_cores: int | None = None  # that it can get while it runs; None: none asked at compose
     max_memory_mib: int | None = None
     at_limit: tuple[str, ...] = ()  # of `cpu`, `memory` and `disk`, if it has been at a limit for ten minutes
+    settings: GuestSettings = NO_SETTINGS  # of its guest
     boot: BootView = field(factory=BootView)  # what it boots from at its next start
     failed_host_id: int | None = None  # the host on which the compose of the machine failed; `host_name` then names it
 

@@ -13,10 +13,11 @@ from common.guests.compose_request import ComposeRequest
 from common.values import PowerState
 from regiond.exports.service import Download
 from regiond.machines.core.host_workload import HostWorkload
+from regiond.machines.hardware.start_order import StartOrderToSet
 from regiond.machines.removal_plans.host_removal_plan import HostRemovalPlan
 from regiond.machines.removal_plans.machine_removal_plan import MachineRemovalPlan
 from regiond.machines.values.adoption import Adopted
-from regiond.machines.values.boot import BootPlan, BootToSet, ChangePlan, IsoToEject, IsoToInsert, StartOrderToSet
+from regiond.machines.values.boot import BootPlan, BootToSet, ChangePlan, IsoToEject, IsoToInsert
 from regiond.machines.values.devices import DeviceView
 from regiond.machines.values.disks import (
     DiskPlan,

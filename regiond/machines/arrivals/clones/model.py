@@ -73,8 +73,8 @@ def with_size_of(machine: MachineView, request: ComposeRequest, hardware: Mappin
         pin_cores=pinned if keeps_cores and pinned else request.pin_cores,
         huge_pages_backed=request.huge_pages_backed or keeps_pages,
         huge_page_size_mib=page_kib // KIB_PER_MIB if keeps_pages and page_kib else request.huge_page_size_mib,
-        secure_boot=request.secure_boot or bool(machine.boot.secure_boot),
-        tpm=request.tpm or bool(machine.boot.tpm),
+        secure_boot=request.secure_boot or bool(machine.settings.secure_boot),
+        tpm=request.tpm or bool(machine.settings.tpm),
         max_cores=request.max_cores or _at_least(machine.max_cores, cores),
         max_memory_mib=request.max_memory_mib or _at_least(machine.max_memory_mib, memory_mib),
     )

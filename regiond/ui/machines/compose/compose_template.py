@@ -55,7 +55,11 @@ def like(form: ComposeForm, template: MachineView | None) -> ComposeForm:
         "max_cores": "" if template.max_cores is None else str(template.max_cores),
         "max_memory": "" if template.max_memory_mib is None else str(template.max_memory_mib),
     }
-    firmware = {"uefi": template.boot.uefi, "secure_boot": template.boot.secure_boot, "tpm": template.boot.tpm}
+    firmware = {
+        "uefi": template.settings.uefi,
+        "secure_boot": template.settings.secure_boot,
+        "tpm": template.settings.tpm,
+    }
     ticks = (form.ticks - set(firmware)) | {name for name, is_set in firmware.items() if is_set}
     disks = tuple(
         DiskRow(

@@ -19,7 +19,7 @@ async def start_order(visit: Visit, machine: MachineView) -> VmForm:
         done = text("The start order of {hostname} is changed.", hostname=machine.hostname)
         return Sent(op="set_start_order", fields=changes, done=done) if changes else None
 
-    order = machine.boot.start_order or StartOrder()
+    order = machine.settings.start_order or StartOrder()
     return VmForm(
         title=text("Start order of {hostname}", hostname=machine.hostname),
         crumb=text("Start order"),

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.values import MAX_GENERATION, OwnershipMarker
+from common.guest_facts import MAX_GENERATION
+from common.values import OwnershipMarker
 from rackd.drivers.generation import is_higher, parsed_generation
 from rackd.drivers.libvirt.definitions.domain_config import domain_config
 from rackd.drivers.libvirt.definitions.metadata import MARKER_NAMESPACE, marker_in, raised_generation, set_booted_once

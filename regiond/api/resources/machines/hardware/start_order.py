@@ -7,7 +7,7 @@ from regiond.api.declaration.field_types import Integer
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.served import filled
 from regiond.api.resources.machines.hardware.hardware_changes import changing_hardware, in_sentences
-from regiond.machines.values.boot import StartOrderToSet
+from regiond.machines.hardware.start_order import StartOrderToSet
 from regiond.requests.caller import Permission
 
 SET_START_ORDER = changing_hardware(
