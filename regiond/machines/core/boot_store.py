@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from common.boot import BootDevice, BootOrder, BootOrders, IsoState, StartOrder
-from common.serialization import to_dict
+from common.boot import BootDevice, BootOrder, BootOrders, IsoState
 from regiond.db.pool import Db
 
 _CHOOSE = """
@@ -25,7 +24,6 @@ _APPLY_PENDING = """
 _SET_ONCE = """
     update machine set boot_once = $2, boot_once_key = case when $2::text[] = '{}' then null else $3 end where id = $1
 """
-_SET_START_ORDER = "update guest set start_order = $2 where machine_id = $1"
 _SET_ISO = "update guest set iso = $2, next_iso = nullif($3, $2) where machine_id = $1"
 _END_ONCE = "update machine set boot_once = '{}', boot_once_key = null where id = $1 and boot_once_key = $2"
 _LISTED = """
@@ -80,12 +78,6 @@ async def apply_pending(db: Db, machine_id: int) -> None:
 async def record_iso(db: Db, machine_id: int, state: IsoState) -> None:
     """Records what is in the drive of the guest, as its host has just reported."""
     await db.execute(_SET_ISO, machine_id, state.now, state.after)
-    await settle(db, machine_id)
-
-
-async def record_start_order(db: Db, machine_id: int, order: StartOrder) -> None:
-    """Records when the guest starts with its host, as that has just reported."""
-    await db.execute(_SET_START_ORDER, machine_id, to_dict(order))
     await settle(db, machine_id)
 
 

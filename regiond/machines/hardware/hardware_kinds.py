@@ -5,43 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
+from common.collected import classes_of
 from common.words.operation_kinds import OperationKind
-from regiond.machines.hardware.autostart import SetAutostart
-from regiond.machines.hardware.boot.changes import SetBoot
 from regiond.machines.hardware.change import ChangeHandler, HardwareChange, HardwareTools
-from regiond.machines.hardware.disks.additions import AddDisk
-from regiond.machines.hardware.disks.boot_disk import SetBootDisk
-from regiond.machines.hardware.disks.growth import GrowDisk
-from regiond.machines.hardware.disks.moves import MoveDisk
-from regiond.machines.hardware.disks.removals import RemoveDisk
-from regiond.machines.hardware.exports.change import ExportMachine
-from regiond.machines.hardware.iso.changes import EjectIso, InsertIso
-from regiond.machines.hardware.nic_changes.additions import AddNic
-from regiond.machines.hardware.nic_changes.removals import RemoveNic
-from regiond.machines.hardware.nic_changes.replacement import ChangeNic
-from regiond.machines.hardware.resize.changes import Resize
-from regiond.machines.hardware.start_order import SetStartOrder
 from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.operations.model import Operation, Parent
 from regiond.requests.caller import Caller
 
-KINDS: tuple[type[ChangeHandler[Any]], ...] = (
-    SetAutostart,
-    SetBootDisk,
-    SetBoot,
-    SetStartOrder,
-    InsertIso,
-    EjectIso,
-    Resize,
-    AddDisk,
-    GrowDisk,
-    RemoveDisk,
-    MoveDisk,
-    ExportMachine,
-    AddNic,
-    ChangeNic,
-    RemoveNic,
-)
+KINDS: tuple[type[ChangeHandler[Any]], ...] = tuple(classes_of("regiond.machines.hardware", ChangeHandler))  # type: ignore[type-abstract]  # made of none
 
 # By kind, for those that know only an operation.
 REQUESTS: Mapping[OperationKind, type[Any]] = {one.kind: one.Request for one in KINDS}

@@ -10,7 +10,7 @@ from common.rpc.commands.hardware_commands import HOST_SET_START_ORDER
 from common.words.operation_kinds import OperationKind
 from common.words.phrases import number_of
 from regiond.db.pool import Db
-from regiond.machines.core import boot_store
+from regiond.machines.core.settings_store import record_settings
 from regiond.machines.hardware.change import Attempt, Decision, HardwareChange
 from regiond.machines.hardware.requests import changeable
 from regiond.machines.values.boot import ChangePlan
@@ -60,7 +60,7 @@ class SetStartOrder(HardwareChange[StartOrderToSet, _Request, ChangePlan]):
         await at.step("set_start_order", priority=wanted.priority, delay_s=wanted.delay_s)
         found = await at.call(HOST_SET_START_ORDER, order=wanted)
         return at.ended(
-            lambda db: boot_store.record_start_order(db, at.target.machine_id, found),
+            lambda db: record_settings(db, at.target.machine_id, start_order=found),
             event="start_order_set",
             message=f"{at.operation.hostname} starts with {at.operation.host_name} by priority {found.priority}, "
             f"{number_of(found.delay_s, 'second')} before the next one",
@@ -78,7 +78,7 @@ class SetStartOrder(HardwareChange[StartOrderToSet, _Request, ChangePlan]):
             return Outcome()
         return Outcome(
             undone=("start order as before",),
-            record=lambda db: boot_store.record_start_order(db, at.target.machine_id, found),
+            record=lambda db: record_settings(db, at.target.machine_id, start_order=found),
         )
 
 

@@ -115,4 +115,4 @@ _PLACEMENT: Mapping[str, Any] = {
     "tried": [{"host": "oak", "error": "storage pool nvme not found"}],
 }  # fmt: skip
 
-PAGES = (Page(path="components", handle=show),)
+PREVIEWS = (Page(path="components", handle=show),)

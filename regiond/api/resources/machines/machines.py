@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from common.collected import collected
 from common.values import PowerAction, PowerState
 from regiond.api.declaration import crud
 from regiond.api.declaration.dry_run import CHANGE_DOC, machine_plan_reply, with_dry_run
@@ -27,7 +28,7 @@ from regiond.api.resources.machines import (
     rebuild,
     usage,
 )
-from regiond.api.resources.machines.hardware import boot, disk_changes, exports, iso, nic_changes, resize, start_order
+from regiond.api.resources.machines.hardware import exports
 from regiond.api.resources.machines.hardware.hardware_changes import plan_result
 from regiond.api.resources.machines.machine_actions import MACHINE_RESULT, machine_now
 from regiond.api.resources.machines.machine_filters import FILTERS, OF_THE_PAGE
@@ -186,12 +187,7 @@ MACHINE = Resource(
             title="Query the power state of a machine from its host",
             find=find_machine_or_host,
         ),
-        resize.RESIZE,
-        boot.SET_BOOT,
-        *iso.OF_ONE,
-        start_order.SET_START_ORDER,
-        *disk_changes.OF_ONE,
-        *nic_changes.OF_ONE,
+        *collected("regiond.api.resources.machines.hardware", "OF_ONE", Endpoint),
         machine_actions.UPDATE,
         machine_actions.RELEASE,
         machine_actions.SET_OWNER_DATA,

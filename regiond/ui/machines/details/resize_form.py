@@ -14,7 +14,7 @@ from regiond.ui.texts import text
 from regiond.ui.views import formats
 
 LEAST_MIB = 1024
-CORES, MEMORY, PINS, IDS, PAGES = "cores", "memory", "pins", "pinned_cores", "hugepages_backed"
+CORES, MEMORY, PINS, IDS, HUGE_PAGES = "cores", "memory", "pins", "pinned_cores", "hugepages_backed"
 ANY, PINNED, CHOSEN = "any", "pinned", "chosen"
 
 
@@ -26,7 +26,7 @@ def values_of(machine: MachineView, bound: DiscreteResources) -> dict[str, str]:
         MEMORY: str(size.memory_mib if size else machine.memory_mib),
         PINS: PINNED if bound.pinned_core_ids else ANY,
         IDS: ids_text(bound.pinned_core_ids),
-        PAGES: "true" if bound.huge_pages else "",
+        HUGE_PAGES: "true" if bound.huge_pages else "",
     }
 
 
@@ -48,7 +48,7 @@ def form_fields() -> list[FormField]:
             name=IDS, label=text("Cores of the host"), optional=True,
             help=text("Ids such as 4-7,12, for “pinned to those below”"),
         ),
-        FormField(name=PAGES, label=text("RAM in huge pages"), kind=TICK),
+        FormField(name=HUGE_PAGES, label=text("RAM in huge pages"), kind=TICK),
     ]  # fmt: skip
 
 
@@ -63,8 +63,8 @@ def api_fields(values: Mapping[str, str], changes: Mapping[str, str]) -> dict[st
         found["pin_cores"] = values[CORES]
     elif changes.get(PINS) == ANY:
         found["pin_cores"] = "0"
-    if PAGES in changes:
-        found[PAGES] = changes[PAGES] or "false"
+    if HUGE_PAGES in changes:
+        found[HUGE_PAGES] = changes[HUGE_PAGES] or "false"
     return found
 
 

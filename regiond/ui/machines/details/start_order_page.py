@@ -9,9 +9,10 @@ from regiond.machines.values.model import MachineView
 from regiond.requests.caller import Permission
 from regiond.ui.forms.form_field import FormField
 from regiond.ui.machines.details.frame import CONFIGURATION, change_obstacle
+from regiond.ui.machines.details.shown_settings import Shown
 from regiond.ui.machines.details.vm_form import Sent, VmForm, vm_form
 from regiond.ui.rendering.page import Visit
-from regiond.ui.texts import text
+from regiond.ui.texts import constant, counted, text
 
 
 async def start_order(visit: Visit, machine: MachineView) -> VmForm:
@@ -42,4 +43,21 @@ async def start_order(visit: Visit, machine: MachineView) -> VmForm:
     )
 
 
+def _shown(machine: MachineView) -> str:
+    order = machine.settings.start_order
+    if order is None:
+        return ""
+    pause = counted("{n} second before the next VM", "{n} seconds before the next VM", order.delay_s)
+    return f"{text('priority {n}', n=order.priority)}, {pause}"
+
+
+SHOWN = (
+    Shown(
+        label=constant("Start order"),
+        text_of=_shown,
+        address="start-order",
+        link=constant("Change start order"),
+        permission=Permission.ADMIN,
+    ),
+)
 PAGES = vm_form("start-order", start_order, permission=Permission.ADMIN)

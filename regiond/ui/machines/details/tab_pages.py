@@ -32,6 +32,7 @@ from regiond.ui.machines.details.frame import (
     vm_page,
 )
 from regiond.ui.machines.details.placement_card import Chosen, Place, PlacementCard, chosen_by, placement_card
+from regiond.ui.machines.details.shown_settings import lines_of
 from regiond.ui.rendering.page import Page, Visit
 from regiond.ui.usage.usage_card import UsageCard, usage_card
 from regiond.ui.views.run_steps import run_steps
@@ -148,6 +149,7 @@ async def configuration(visit: Visit) -> Reply:
         CONFIGURATION,
         image_title=await _image_title(visit, vm.machine),
         autostart_words=AUTOSTART_WORDS,
+        shown=tuple(lines_of(visit, vm.machine)),
         edit=notes_form.unchanged(vm.machine),
         problems={},
     )

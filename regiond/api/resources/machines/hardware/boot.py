@@ -53,3 +53,4 @@ SET_BOOT = changing_hardware(
     plan_doc="For a dry run: what would change, and when.",
     dry_run_doc="Change nothing; answer 200 with what would change, and when (default false).",
 )
+OF_ONE = (SET_BOOT,)

@@ -94,3 +94,4 @@ RESIZE = changing_hardware(
     plan_doc="For a dry run: what would change, and when.",
     dry_run_doc="Change nothing; answer 200 with what would change now, and what at the next start (default false).",
 )
+OF_ONE = (RESIZE,)

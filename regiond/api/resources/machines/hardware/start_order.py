@@ -33,3 +33,4 @@ SET_START_ORDER = changing_hardware(
         ),
     ),
 )
+OF_ONE = (SET_START_ORDER,)
