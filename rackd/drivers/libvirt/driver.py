@@ -9,9 +9,9 @@ from uuid import UUID
 
 import structlog
 
-from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState
 from common.disks.disk_content import CopiedDisk, DiskPart, ReadPart
-from common.errors import DriverFailed, NotFound, Unsupported
+from common.errors import DriverFailed, NotFound
 from common.guests.deployment_spec import CloudInitSeed, ImageRef
 from common.guests.guest_content import GuestContent
 from common.guests.guest_placement import GuestPlacement
@@ -26,6 +26,7 @@ from rackd.drivers.libvirt.connection.events import Watch
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.connection.own_connection import OwnConnections
 from rackd.drivers.libvirt.connection.session import Session
+from rackd.drivers.libvirt.definitions.settings import LibvirtSettings
 from rackd.drivers.libvirt.deployment import deployer, images, iso_drives
 from rackd.drivers.libvirt.guests import (
     boot_order,
@@ -61,7 +62,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 @checks_answers
-class LibvirtDriver(Driver):
+class LibvirtDriver(LibvirtSettings, Driver):
     """One libvirt host.
 
     The UUID of a managed domain is the machine id, and its metadata holds the ownership marker. Every method that
@@ -251,14 +252,6 @@ class LibvirtDriver(Driver):
     def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
         """Changes the definition, so that the next start has the order, whoever starts the guest."""
         return boot_order.set_order(self._session.client(), self._marked(guest), order, check_only=check_only)
-
-    def set_start_order(self, guest: GuestRef, order: StartOrder) -> StartOrder:
-        """Raises Unsupported."""
-        self._marked(guest)
-        raise Unsupported(
-            "libvirt starts the guests of a host in no order that could be chosen. A pause between any two is "
-            "auto_start_delay in /etc/libvirt/qemu.conf on that host."
-        )
 
     def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
         """A running guest that has no drive gets one at its next start."""

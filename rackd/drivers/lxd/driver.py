@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from attrs import evolve
 
-from common.boot import BootDevice, BootOnce, BootOrder, BootOrders, IsoState, StartOrder
+from common.boot import BootDevice, BootOnce, BootOrder, BootOrders, IsoState
 from common.disks.disk_content import CopiedDisk, ReadPart
 from common.guests.deployment_spec import CloudInitSeed, HostImage, ImageRef
 from common.guests.guest_content import GuestContent
@@ -33,7 +33,7 @@ from rackd.drivers.lxd.guests.disks.disk_backups import DiskBackups
 from rackd.drivers.lxd.guests.disks.volumes import delete_orphaned
 from rackd.drivers.lxd.guests.host_project import HostProject
 from rackd.drivers.lxd.guests.image_files import images, own_images
-from rackd.drivers.lxd.guests.instance_config import autostart_config, start_order_config
+from rackd.drivers.lxd.guests.instance_config import autostart_config
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.iso import iso_drives, iso_images
 from rackd.drivers.lxd.guests.power import PowerControl
@@ -41,6 +41,7 @@ from rackd.drivers.lxd.guests.rebuild import replacement
 from rackd.drivers.lxd.inventory import facts, reader, usage
 from rackd.drivers.lxd.inventory.addresses import read_addresses_of, read_snapshots_of
 from rackd.drivers.lxd.inventory.ownership import Json, config_of
+from rackd.drivers.lxd.inventory.settings import LxdSettings
 from rackd.drivers.lxd.inventory.volume_index import volume_projects_of
 from rackd.drivers.usage_counters import HostCounters
 
@@ -48,7 +49,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 @checks_answers
-class LxdDriver(Driver):
+class LxdDriver(LxdSettings, Driver):
     """Contacts the server at the first method call, not before."""
 
     def __init__(
@@ -223,14 +224,6 @@ class LxdDriver(Driver):
     def set_boot_order(self, guest: GuestRef, order: BootOrder, *, check_only: bool = False) -> BootOrders:
         """The order of a running guest changes when Innkeeper next stops or starts it."""
         return boot_order.set_order(self._ready(), guest, order, check_only=check_only)
-
-    def set_start_order(self, guest: GuestRef, order: StartOrder) -> StartOrder:
-        instances = self._ready()
-        found = instances.of_machine(guest)
-        wanted = start_order_config(order)
-        if any(config_of(found).get(key, "") != text for key, text in wanted.items()):
-            instances.change_config(str(found["name"]), wanted)
-        return order
 
     def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
         """Raises Unsupported for a server without storage volumes of ISO images, such as LXD 5.0."""

@@ -12,7 +12,6 @@ from common.boot import (
     BootOnce,
     BootOrder,
     BootOrders,
-    StartOrder,
     begins_with,
     completed,
     joined,
@@ -79,7 +78,3 @@ def forget(db: sqlite3.Connection, guest_id: str) -> None:
     """The guest boots as it was composed, or from the image that is on its root disk: nothing is chosen any more."""
     db.execute("delete from boot_disk where guest_id = ?", (guest_id,))
     db.execute("delete from boot_order where guest_id = ?", (guest_id,))
-
-
-def set_start_order(db: sqlite3.Connection, guest: Guest, order: StartOrder) -> None:
-    db.execute("insert or replace into start_order values (?, ?, ?)", (guest.guest_id, order.priority, order.delay_s))

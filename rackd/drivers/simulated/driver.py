@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from common.addresses.simulated import SimulatedAddress
-from common.boot import BootOnce, BootOrder, BootOrders, IsoState, StartOrder
+from common.boot import BootOnce, BootOrder, BootOrders, IsoState
 from common.disks.disk_content import CopiedDisk, DiskPart, ReadPart
 from common.errors import NameTaken, NotFound, UnsupportedByPeer
 from common.guests.deployment_spec import CloudInitSeed, HostImage, ImageRef
@@ -52,6 +54,7 @@ from rackd.drivers.simulated.nic_changes import SimulatedNics
 from rackd.drivers.simulated.power import SimulatedPower
 from rackd.drivers.simulated.screens.console import SimulatedConsole
 from rackd.drivers.simulated.screens.consoles import SimulatedConsoles
+from rackd.drivers.simulated.settings import SimulatedSettings
 from rackd.drivers.simulated.store import Store
 from rackd.drivers.usage_counters import HostCounters
 
@@ -87,7 +90,7 @@ class SimulatedDriverFactory:
         return SimulatedDriver(address, self._folder, faults, self._boots)
 
 
-class SimulatedDriver(Driver):
+class SimulatedDriver(SimulatedSettings, Driver):
     """Each call to the host is one `FaultInjector.call`, followed by one transaction."""
 
     kind = "simulated servers"
@@ -268,13 +271,6 @@ class SimulatedDriver(Driver):
             found = guests.of_machine(db, self._address, guest)
             return boot_orders.set_order(db, found, order, check_only=check_only)
 
-    def set_start_order(self, guest: GuestRef, order: StartOrder) -> StartOrder:
-        """As LXD has it. Simulated hosts never start, so that it has no effect."""
-        self._faults.call("set start order")
-        with self._store.writing() as db:
-            boot_orders.set_start_order(db, guests.of_machine(db, self._address, guest), order)
-        return order
-
     def insert_iso(self, guest: GuestRef, sha256: str, pool_id: str, *, check_only: bool = False) -> IsoState:
         return self._iso_drives.insert(guest, sha256, pool_id, check_only=check_only)
 
@@ -359,3 +355,9 @@ class SimulatedDriver(Driver):
             watch.stop()
         self._watches.clear()
         self._store.close()
+
+    @contextmanager
+    def _changing(self, what: str, guest: GuestRef) -> Iterator[tuple[sqlite3.Connection, Guest]]:
+        self._faults.call(what)
+        with self._store.writing() as db:
+            yield db, guests.of_machine(db, self._address, guest)

@@ -13,6 +13,7 @@ from common.guests.guest_placement import GuestPlacement
 from common.guests.guest_spec import GuestSpec, NicSpec
 from common.serialization import from_dict, to_dict
 from common.values import GuestRef, NicKind
+from rackd.drivers.simulated import settings
 
 _PAGE_HOLDERS = """
     select guest.guest_id, guest.memory_mib, pinning.core_ids,
@@ -55,9 +56,7 @@ def add(db: sqlite3.Connection, guest_id: str, spec: GuestSpec) -> None:
         pin(db, guest_id, spec.pinned_core_ids, huge_pages=spec.huge_page_size_kib is not None)
     if spec.max_memory_mib is not None:
         db.execute("insert into maximum values (?, ?)", (guest_id, spec.max_memory_mib))
-    if spec.uefi or spec.secure_boot:
-        db.execute("insert into uefi values (?)", (guest_id,))
-    db.execute("insert into firmware values (?, ?, ?)", (guest_id, spec.secure_boot, spec.tpm))
+    settings.add(db, guest_id, spec)
     db.executemany("insert into memory_node values (?, ?)", [(guest_id, node_id) for node_id in spec.numa_node_ids])
     db.executemany(
         "insert into nic_settings values (?, ?, ?)",

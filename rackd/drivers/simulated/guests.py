@@ -11,9 +11,10 @@ from uuid import UUID, uuid4
 from attrs import evolve, frozen
 
 from common.addresses.simulated import SimulatedAddress
-from common.boot import StartOrder, parsed
+from common.boot import parsed
 from common.disks.device_names import block_device_name
 from common.errors import NotFound
+from common.guest_settings import settings_in
 from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.hosts.discovery import OrphanedVolume
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
@@ -30,13 +31,13 @@ from common.values import (
     OwnershipMarker,
     PowerState,
 )
-from rackd.drivers.simulated import boot_orders, guest_resources, leases
+from rackd.drivers.simulated import boot_orders, guest_resources, leases, settings
 from rackd.drivers.simulated.facts import ARCHITECTURE
 
-_GUESTS = """
+_GUESTS = f"""
     select guest.*, pinning.core_ids, pinning.huge_pages, autostart.guest_id is not null as autostart,
-           boot_order.devices, boot_order.pending, boot_order.once_key, iso.sha256 as iso, firmware.secure_boot,
-           firmware.tpm, uefi.guest_id is not null as uefi, start_order.priority, start_order.delay_s,
+           boot_order.devices, boot_order.pending, boot_order.once_key, iso.sha256 as iso,
+           {settings.COLUMNS},
            deployment.guest_id is not null as is_deployed, generation.number as generation,
            removal.facts as removal,
            coalesce((select position from disk
@@ -46,13 +47,11 @@ _GUESTS = """
       from guest left join pinning using (guest_id) left join autostart using (guest_id)
            left join boot_disk using (guest_id) left join boot_order using (guest_id)
            left join iso using (guest_id)
-           left join firmware using (guest_id)
-           left join uefi using (guest_id)
-           left join start_order using (guest_id)
+           {settings.JOINS}
            left join deployment using (guest_id)
            left join generation using (guest_id)
            left join removal using (guest_id)
-"""
+"""  # noqa: S608  constants
 _ALL = _GUESTS + " order by name"
 _BY_MARKER = _GUESTS + " where installation_id = ? and machine_id = ?"
 _BY_ID = _GUESTS + " where guest.guest_id = ?"
@@ -335,10 +334,7 @@ def _guest(row: sqlite3.Row, disks: Sequence[GuestDisk], nics: Sequence[GuestNic
         boot_order=boot_orders.order_of(row, has_disks=bool(disks), has_nics=bool(nics)),
         pending_boot_order=parsed(row["pending"] or ""),
         iso=row["iso"] or "",
-        start_order=StartOrder(priority=row["priority"] or 0, delay_s=row["delay_s"] or 0),
-        uefi=bool(row["uefi"]),
-        secure_boot=bool(row["secure_boot"]),
-        tpm=bool(row["tpm"]),
+        **settings_in(settings.settings_of(row)),
         booted_once=row["once_key"],
         generation=None if row["machine_id"] is None else row["generation"] or 0,
         removal=from_dict(json.loads(row["removal"]), RemovalFacts) if row["removal"] else NO_REMOVAL_FACTS,

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.errors import HostUnreachable
+from rackd.drivers.simulated.settings import TABLES
 
 _BUSY_S = 10.0
 _MAX_CHANGES = 1000
@@ -131,19 +132,6 @@ create table if not exists boot_disk (
     pool     text not null,
     volume   text not null
 ) strict;
-create table if not exists start_order (
-    guest_id text primary key references guest on delete cascade,
-    priority integer not null,
-    delay_s  integer not null
-) strict;
-create table if not exists uefi (
-    guest_id text primary key references guest on delete cascade
-) strict;
-create table if not exists firmware (
-    guest_id    text primary key references guest on delete cascade,
-    secure_boot integer not null,
-    tpm         integer not null
-) strict;
 create table if not exists iso (
     guest_id text primary key references guest on delete cascade,
     sha256   text not null
@@ -226,7 +214,7 @@ class Store:
                 if time.monotonic() > ends_at:
                     raise
                 time.sleep(0.02)
-        self._db.executescript(f"begin immediate;{_SCHEMA}commit;")
+        self._db.executescript(f"begin immediate;{_SCHEMA}{TABLES}commit;")
 
     def _trim(self) -> None:
         self._db.execute("delete from change where number <= (select max(number) from change) - ?", (_MAX_CHANGES,))

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping
 from attrs import field, frozen
 
 from common.boot import BootOrder
+from common.guest_settings import NO_SETTINGS, GuestSettings
 from common.values import GuestNic, NicKind, OwnershipMarker
 from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.libvirt.definitions.boot_order import first_disk, is_disk, kinds
 from rackd.drivers.libvirt.definitions.disk_xml import pool_volume_of
-from rackd.drivers.libvirt.definitions.firmware_xml import has_secure_boot, has_uefi
 from rackd.drivers.libvirt.definitions.iso_drive_xml import iso_of
 from rackd.drivers.libvirt.definitions.memory_device_xml import absent_kib
 from rackd.drivers.libvirt.definitions.metadata import booted_once, function_ports_in, generation_in, marker_in
+from rackd.drivers.libvirt.definitions.settings import settings_of
 from rackd.drivers.libvirt.definitions.vlan_xml import NO_VLANS, NetworkVlans, Vlan, vlan_in
 from rackd.drivers.libvirt.definitions.volume_references import layers, names_of, references
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
@@ -92,9 +93,7 @@ class DomainConfig:
     boot_order: BootOrder | None = None  # as `boot_device`
     booted_once: str | None = None
     iso: str = ""
-    uefi: bool = False
-    secure_boot: bool = False
-    tpm: bool = False
+    settings: GuestSettings = NO_SETTINGS
     generation: int | None = None
     drives: frozenset[str] = frozenset()  # device names of CD and floppy drives, which are no disks
     pool_volumes: Mapping[str, tuple[str, str]] = field(factory=dict)  # pool and volume of disks defined by their names
@@ -122,9 +121,7 @@ def domain_config(tree: Element) -> DomainConfig:
         boot_device=None if _is_active(tree) else first_disk(tree),
         boot_order=None if _is_active(tree) else kinds(tree),
         iso=iso_of(tree),
-        uefi=has_uefi(tree),
-        secure_boot=has_secure_boot(tree),
-        tpm=tree.find("devices/tpm") is not None,
+        settings=settings_of(tree),
         booted_once=booted_once(tree) if _is_active(tree) else None,
         generation=generation_in(tree),
         drives=frozenset(attribute(one, "target", "dev") for one in tree.iterfind("devices/disk") if not is_disk(one)),

@@ -14,6 +14,7 @@ from uuid import UUID
 from attrs import evolve, field, frozen
 
 from common.disks.volume_names import marker_of_volume
+from common.guest_settings import settings_in
 from common.hosts.discovery import Problem
 from common.units import mib_from_kib
 from common.values import Autostart, Guest, GuestDisk, OwnershipMarker, PowerState
@@ -174,9 +175,7 @@ def _with_config(guest: Guest, config: DomainConfig | None, ports: HostNics, ins
         boot_order=config.boot_order,
         booted_once=config.booted_once,
         iso=config.iso,
-        uefi=config.uefi,
-        secure_boot=config.secure_boot,
-        tpm=config.tpm,
+        **settings_in(config.settings),
     )
 
 
@@ -273,9 +272,7 @@ def guest_of_domain(xml: str, stats: DomainStats, paths: PoolPaths) -> Guest:
         boot_order=config.boot_order,
         booted_once=config.booted_once,
         iso=config.iso,
-        uefi=config.uefi,
-        secure_boot=config.secure_boot,
-        tpm=config.tpm,
+        **settings_in(config.settings),
     )
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from attrs import field, frozen
 
-from common.boot import StartOrder
 from common.disks.device_names import lxd_device_name
 from common.errors import InvalidRequest
 from common.guests.guest_placement import Placed
@@ -20,7 +19,7 @@ from rackd.drivers.lxd.connection.capabilities import UNKNOWN, Capabilities
 from rackd.drivers.lxd.guests import cloud_init
 from rackd.drivers.lxd.guests.nic_devices import device_of, is_leased, with_leases
 from rackd.drivers.lxd.inventory.boot_order import PRIORITY, ROOT_PRIORITY
-from rackd.drivers.lxd.inventory.guests import AUTOSTART, START_DELAY, START_PRIORITY
+from rackd.drivers.lxd.inventory.guests import AUTOSTART
 from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, ROOT_VOLUME_KEY, VM, incomplete, marker_config
 
 HUGE_PAGES, NO_HUGE_PAGES = "limits.memory.hugepages", "false"
@@ -117,11 +116,6 @@ def secure_boot_config(capabilities: Capabilities, *, on: bool) -> dict[str, str
 def autostart_config(autostart: Autostart) -> dict[str, str]:
     """Returns the key; empty removes it: LXD then restores the state that the instance had when the server stopped."""
     return {AUTOSTART: {Autostart.ALWAYS: "true", Autostart.NEVER: "false", Autostart.LAST_STATE: ""}[autostart]}
-
-
-def start_order_config(order: StartOrder) -> dict[str, str]:
-    """Returns the keys; empty removes one: LXD's default is 0."""
-    return {START_PRIORITY: str(order.priority or ""), START_DELAY: str(order.delay_s or "")}
 
 
 def limits_cpu(spec: Placed) -> str:

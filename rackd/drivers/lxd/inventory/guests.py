@@ -9,9 +9,10 @@ from typing import Any
 
 from attrs import field, frozen
 
-from common.boot import MAX_START_DELAY_S, MAX_START_PRIORITY, BootOrder, StartOrder, parsed
+from common.boot import BootOrder, parsed
 from common.disks.device_names import lxd_serial
 from common.disks.volume_names import marker_of_volume
+from common.guest_settings import settings_in
 from common.hosts.discovery import Problem
 from common.units import mib_from_bytes_up
 from common.values import Autostart, Guest, GuestDisk, GuestNic, NicKind, PowerState
@@ -42,13 +43,13 @@ from rackd.drivers.lxd.inventory.ownership import (
 )
 from rackd.drivers.lxd.inventory.power_states import power_of
 from rackd.drivers.lxd.inventory.removal_facts import removal_facts_of
+from rackd.drivers.lxd.inventory.settings import settings_of
 from rackd.drivers.lxd.inventory.volume_index import VolumeIndex
 
 DEFAULT_DISK_BYTES = 10 * 1024**3  # LXD's default size of a VM's root disk
 DEFAULT_CORES, DEFAULT_MEMORY_MIB = 1, 1024  # LXD's defaults for a VM without limits
 
 AUTOSTART = "boot.autostart"
-START_PRIORITY, START_DELAY = "boot.autostart.priority", "boot.autostart.delay"
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
 _NEVER = 1970  # the year of LXD's time for what never was, which is also written as year 1
 _NIC_KINDS = {"bridged": NicKind.BRIDGE, "macvlan": NicKind.MACVLAN, "sriov": NicKind.SRIOV}
@@ -108,10 +109,7 @@ def guest_of(
         pending_boot_order=parsed(config_of(instance).get(BOOT_ORDER_KEY, "")),
         booted_once=parser.booted_once(),
         iso=iso_of(dict(parser.devices("disk"))),
-        start_order=parser.start_order() if parser.is_vm else None,
-        uefi=parser.uefi() if parser.is_vm else None,
-        secure_boot=parser.secure_boot() if parser.is_vm else None,
-        tpm=bool(parser.devices("tpm")) if parser.is_vm else None,
+        **settings_in(settings_of(instance)),
         generation=generation_of(instance),
         removal=removal_facts_of(instance, snapshots, can, shared_volumes=parser.shared_volumes()),
     )
@@ -211,26 +209,6 @@ class _InstanceParser:
         once = BootedOnce.parse(config_of(self.instance).get(BOOT_ONCE_KEY, ""))
         return order_of(devices if once is None else {**devices, **once.restored(devices)}, disks)
 
-    def start_order(self) -> StartOrder:
-        """Returns the order; a number that is beyond what Innkeeper sets counts as the nearest one that it does."""
-        priority, delay_s = (self.expanded.get(key, "") for key in (START_PRIORITY, START_DELAY))
-        return StartOrder(
-            priority=min(int(priority[:9]), MAX_START_PRIORITY) if _is_number(priority) else 0,
-            delay_s=min(int(delay_s[:9]), MAX_START_DELAY_S) if _is_number(delay_s) else 0,
-        )
-
-    def uefi(self) -> bool:
-        """Returns whether the firmware is UEFI, as it is unless a key asks for a BIOS."""
-        mode = self.expanded.get("boot.mode", "")
-        return mode != "bios" if mode else not is_true(self.expanded.get("security.csm"))
-
-    def secure_boot(self) -> bool:
-        """Returns whether it is on, as in LXD without a key."""
-        mode = self.expanded.get("boot.mode", "")
-        if mode:
-            return mode == "uefi-secureboot"
-        return is_true(self.expanded.get("security.secureboot"), unset=True)
-
     def booted_once(self) -> str | None:
         once = BootedOnce.parse(config_of(self.instance).get(BOOT_ONCE_KEY, ""))
         is_on = power_of(int(self.instance.get("status_code") or 0)) is not PowerState.OFF
@@ -275,10 +253,6 @@ class _InstanceParser:
 
     def _problem(self, message: str) -> None:
         self.problems.append(Problem(subject=str(self.instance["name"]), message=message))
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal()
 
 
 def _label(project: str, name: str) -> str:
