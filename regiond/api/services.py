@@ -58,14 +58,31 @@ from regiond.usage.service import Usages
 T = TypeVar("T")
 
 
-@frozen(kw_only=True)
-class Services:
-    """The services for one request. `caller` is its account; None without a login.
+# A class with slots can have only one base with slots, and `Services` has four.
+@frozen(kw_only=True, slots=False)
+class RackServices:
+    """Racks and other clients of the RPC."""
 
-    Methods that read take `caller` and return the objects that it may see; for others they raise NotFound.
-    """
+    racks: Racks
+    rpc_clients: RpcClients
 
-    caller: Caller | None = None
+
+@frozen(kw_only=True, slots=False)
+class ImageServices:
+    """Images, and the files of exported VMs."""
+
+    images: Images
+    image_uploads: Uploads
+    image_imports: Imports
+    exports: Exports
+
+
+@frozen(kw_only=True, slots=False)
+class MachineServices:
+    """Hosts, machines and their operations."""
+
+    operations: Operations
+    groups: Groups
     hosts: Hosts
     clusters: Clusters
     machines: Machines
@@ -78,41 +95,49 @@ class Services:
     machine_disks: MachineDisks
     hardware: HardwareChanges
     kept_disks: KeptDisks
-    usages: Usages
     machine_imports: MachineImports
-    exports: Exports
     wanted_powers: WantedPowers
     devices: Devices
     bulk: Bulk
     deployments: Deployments
-    consoles: Consoles
+    host_images: HostImages
     adoption: Adoption
-    operations: Operations
+
+
+@frozen(kw_only=True, slots=False)
+class AccountServices:
+    """Accounts, the audit trail and events."""
+
     accounts: Accounts
-    idempotency_keys: IdempotencyKeys
     logins: Logins
     sessions: Sessions
     users: Users
-    ssh_keys: SshKeys
-    lists: Lists
-    files: Files
-    groups: Groups
-    tags: Tags
     audit: Audit
     events: Events
     event_streams: EventStreams
-    racks: Racks
-    rpc_clients: RpcClients
+
+
+@frozen(kw_only=True, slots=False)
+class Services(RackServices, ImageServices, MachineServices, AccountServices):
+    """The services for one request. `caller` is its account; None without a login.
+
+    Methods that read take `caller` and return the objects that it may see; for others they raise NotFound.
+    """
+
+    caller: Caller | None = None
+    usages: Usages
+    consoles: Consoles
+    idempotency_keys: IdempotencyKeys
+    ssh_keys: SshKeys
+    lists: Lists
+    files: Files
+    tags: Tags
     networks: Networks
     dns: Dns
     reconciler: Reconciler
     grants: Grants
     quotas: Quotas
     attention: Attention
-    images: Images
-    image_uploads: Uploads
-    image_imports: Imports
-    host_images: HostImages
     of_extensions: tuple[object, ...] = ()
 
     def of(self, kind: type[T]) -> T:
