@@ -67,11 +67,12 @@ _JOIN_EXISTING = """
 # Who else is in charge of the members, such as a MAAS, is in charge of a new one, too. A person's maintenance is not.
 _ADD = """
     insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,
-                         memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode, system_id,
+                         memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode,
+                         default_network, autostart, system_id,
                          pinned, pinned_fingerprint, pinned_expires_at, key_pair_id, cluster_id, member,
                          maintenance_since, maintenance_by, maintenance_reason, maintenance_holder)
     select $5, driver, $3, project, zone_id, pool_id, tags, cpu_over_commit_ratio, memory_over_commit_ratio,
-           reserved_cores, reserved_memory_mib, default_macvlan_mode, $4,
+           reserved_cores, reserved_memory_mib, default_macvlan_mode, default_network, autostart, $4,
            pinned, pinned_fingerprint, pinned_expires_at, key_pair_id, cluster_id, $2,
            case when maintenance_holder is not null then now() end,
            case when maintenance_holder is not null then maintenance_by end,
@@ -207,7 +208,7 @@ async def members(db: Db, cluster_id: int) -> dict[str, int]:
 async def add_member_host(
     db: Db, host: MemberHost, cluster_id: int, *, member: str, address: str, system_id: str
 ) -> int | None:
-    """Adds a host for another member, with the key pair, pin, zone, pool and ratios of `host`.
+    """Adds a host for another member, with the key pair, pin, zone, pool, tags and settings of `host`.
 
     Its name is that of the member, numbered if another host has it. Returns the id, or None if a host with that
     address existed: if the same certificate is pinned for it, it becomes the member, else it does not change.

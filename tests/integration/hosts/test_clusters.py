@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import InnkeeperError, WrongState
-from common.values import HostFacts
+from common.values import ClusterMember, HostFacts
 from regiond.clusters.service import apply_membership
 from regiond.db.pool import Db
 from regiond.hosts.removal_model import HostRemoval
@@ -54,6 +54,19 @@ async def test_a_member_at_a_second_address_is_rejected(innkeeper: Deployment) -
     await found(innkeeper, second, evolve(FACTS, cluster_member="m2"))
     await found(innkeeper, first, FACTS)
     assert [host["name"] for host in await innkeeper.get("vm-hosts/")] == ["m1", "m2"]
+
+
+async def test_a_new_member_has_the_settings_of_who_reports_it(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("m1", networks="lan:10.61.0.0/24,dmz:10.62.0.0/24")
+    settings = {
+        "cpu_over_commit_ratio": 2.0, "memory_over_commit_ratio": 1.5, "reserved_cores": 1, "reserved_memory": 512,
+        "default_macvlan_mode": "private", "default_network": "dmz", "autostart": "always",
+    }  # fmt: skip
+    await innkeeper.put(f"vm-hosts/{host['id']}/", **settings)
+    members = tuple(ClusterMember(name=name, address=f"{name}:8443") for name in ("m1", "m2"))
+    await found(innkeeper, host["id"], evolve(FACTS, cluster_members=members))
+    added = await innkeeper.get("vm-hosts/m2/")
+    assert {name: added[name] for name in settings} == settings
 
 
 async def test_runs_of_members_consume_no_cluster_ids(innkeeper: Deployment) -> None:
