@@ -9,6 +9,7 @@ import asyncpg
 from attrs import frozen
 
 from common.errors import NotFound
+from common.hosts.host_settings import SETTINGS
 from regiond.clusters.model import ClusterRow
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone
@@ -19,6 +20,7 @@ from regiond.requests.caller import Caller, visible_pool_ids
 T = TypeVar("T")
 
 _NAME_TRIES = 4
+_SETTINGS = ", ".join(SETTINGS)
 _CLUSTERS = """
     select c.id, c.name, c.project, z.id as zone_id, z.name as zone_name, z.description as zone_description,
            p.id as pool_id, p.name as pool_name, p.description as pool_description,
@@ -34,8 +36,7 @@ _CLUSTERS = """
 """
 _COUNT = "select count(*) from cluster where $1::integer[] is null or pool_id = any($1)"
 _HOST = """
-    select id, name, driver, project, address, zone_id, pool_id, tags, cpu_over_commit_ratio,
-           memory_over_commit_ratio, default_macvlan_mode, pinned, pinned_fingerprint, key_pair_id, cluster_id, member
+    select id, name, driver, project, zone_id, pool_id, pinned_fingerprint, cluster_id, member
       from vm_host where id = $1 for no key update
 """
 _KNOWN_CLUSTER = """
@@ -65,14 +66,11 @@ _JOIN_EXISTING = """
     returning id
 """
 # Who else is in charge of the members, such as a MAAS, is in charge of a new one, too. A person's maintenance is not.
-_ADD = """
-    insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,
-                         memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode,
-                         default_network, autostart, system_id,
+_ADD = f"""
+    insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, {_SETTINGS}, system_id,
                          pinned, pinned_fingerprint, pinned_expires_at, key_pair_id, cluster_id, member,
                          maintenance_since, maintenance_by, maintenance_reason, maintenance_holder)
-    select $5, driver, $3, project, zone_id, pool_id, tags, cpu_over_commit_ratio, memory_over_commit_ratio,
-           reserved_cores, reserved_memory_mib, default_macvlan_mode, default_network, autostart, $4,
+    select $5, driver, $3, project, zone_id, pool_id, tags, {_SETTINGS}, $4,
            pinned, pinned_fingerprint, pinned_expires_at, key_pair_id, cluster_id, $2,
            case when maintenance_holder is not null then now() end,
            case when maintenance_holder is not null then maintenance_by end,
@@ -80,7 +78,7 @@ _ADD = """
       from vm_host where id = $1
     on conflict (driver, address, project) do nothing
     returning id
-"""
+"""  # noqa: S608  # the names of our own attributes
 _SCHEDULE = "insert into vm_host_schedule (host_id, next_refresh_at) values ($1, now())"
 _OFFLINE = """
     update vm_host set state = case when state = 'ready' then 'unreachable' else state end,

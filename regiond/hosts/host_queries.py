@@ -9,6 +9,7 @@ from attrs import evolve
 
 from common.errors import InvalidRequest
 from common.hosts.capacity import Capacity
+from common.hosts.host_settings import HostLimits
 from regiond.db.pool import reading
 from regiond.events.model import EventFilter
 from regiond.events.service import Events
@@ -22,7 +23,7 @@ from regiond.hosts.views import guest_view_store, view_store
 from regiond.hosts.views.view_store import read_host
 from regiond.ledger.capacities import capacities_of_hosts, capacity_with_limits
 from regiond.ledger.capacity_totals import fleet_capacity
-from regiond.ledger.model import FleetCapacity, HostLimits
+from regiond.ledger.model import FleetCapacity
 from regiond.requests.caller import Caller
 from regiond.requests.long_list import LongList
 from regiond.requests.validation_messages import existing, no_object

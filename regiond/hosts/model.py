@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from common.errors import InvalidRequest
 from common.hardware import Gpu, NetworkDevice
 from common.hosts.capacity import NOTHING, Capacity, ResourceCapacity
 from common.hosts.discovery import Problem
+from common.hosts.host_settings import SETTINGS, HostSettings
 from common.placement_groups import PlacementGroup
-from common.values import POOL_AVAILABLE, Autostart, DriverType, HostNetwork, NumaNode, Profile
+from common.values import POOL_AVAILABLE, DriverType, HostNetwork, NumaNode, Profile
 from regiond.credentials.model import KeyPair, SshKeyPair
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.error_details import ErrorDetails
@@ -123,7 +125,7 @@ class ExpiringCertificate:
 
 
 @frozen(kw_only=True)
-class HostView:
+class HostView(HostSettings):
     """A host. `total` and `capacity` are None before the first successful refresh.
 
     `used` counts guests of the host's project, `claimed` all guests. `claimed.memory_mib` is general memory, without
@@ -139,12 +141,7 @@ class HostView:
     zone: Zone
     pool: ResourcePool
     tags: tuple[str, ...]
-    cpu_over_commit_ratio: float
-    memory_over_commit_ratio: float
-    default_macvlan_mode: str | None
     system_id: str
-    default_network: str = ""  # the interface of NICs without constraints; empty: placement chooses
-    autostart: Autostart | None = None  # of its machines; None: the installation's setting
     machine_system_id: str | None = None  # of the machine that runs the host, if Innkeeper deployed that machine
     server_id: int | None = None
     cluster_id: int | None = None
@@ -159,8 +156,6 @@ class HostView:
     used: Amounts = field(factory=Amounts)
     claimed: Amounts = field(factory=Amounts)
     capacity: Capacity | None = None
-    reserved_cores: int = 0  # never claimed
-    reserved_memory_mib: int = 0
     huge_memory_mib: int = 0  # memory in huge pages
     huge_memory_mib_claimed: int = 0
     storage_pools: tuple[StoragePoolView, ...] = ()
@@ -258,41 +253,14 @@ class OnMachine:
 
 
 @frozen(kw_only=True)
-class NewHost:
-    """A host as a user adds it. `zone` and `pool` are names; None means the default."""
+class HostFields:
+    """The fields of a request that adds or changes a host. None: the default of a new host, or unchanged.
 
-    driver: DriverType
-    address: str
+    `zone` and `pool` are names.
+    """
+
     name: str | None = None
-    project: str = ""
-    zone: str | None = None
-    pool: str | None = None
-    tags: tuple[str, ...] = ()
-    cpu_over_commit_ratio: float = 1.0
-    memory_over_commit_ratio: float = 1.0
-    reserved_cores: int = 0
-    reserved_memory_mib: int = 0
-    default_macvlan_mode: str | None = None
-    autostart: Autostart | None = None
-    power_pass: str | None = field(default=None, repr=False)  # LXD: counts as `password` where that is None
-    password: str | None = field(default=None, repr=False)  # LXD: a trust token or a trust password
-    certificate: str | None = None
-    key: str | None = field(default=None, repr=False)
-    yields_pair: bool = False  # a pair that hosts at the address have is used instead
-    fingerprint: str | None = None  # of the server's certificate or SSH host key
-    trust_on_first_use: bool = False  # send a trust password to a server that nobody has confirmed
-    on_machine: OnMachine | None = None
-    maintenance: str | None = None  # the reason of the maintenance in which it begins; None: it takes machines
-    maintenance_holder: str | None = None  # what ends that by itself
-
-
-@frozen(kw_only=True)
-class HostChange:
-    """The fields of an update; None: unchanged."""
-
-    driver: DriverType | None = None
-    address: str | None = None
-    name: str | None = None
+    project: str | None = None
     zone: str | None = None
     pool: str | None = None
     tags: tuple[str, ...] | None = None
@@ -300,17 +268,42 @@ class HostChange:
     memory_over_commit_ratio: float | None = None
     reserved_cores: int | None = None
     reserved_memory_mib: int | None = None
-    project: str | None = None
-    default_storage_pool: str | None = None  # the pool's key, or its name
     default_macvlan_mode: str | None = None
-    default_network: str | None = None  # empty: placement chooses
     autostart: str | None = None  # a value of Autostart, or `default`
     power_pass: str | None = field(default=None, repr=False)  # LXD: counts as `password` where that is None
     password: str | None = field(default=None, repr=False)  # LXD: a trust token or a trust password
     certificate: str | None = None
     key: str | None = field(default=None, repr=False)
-    fingerprint: str | None = None
-    trust_on_first_use: bool | None = None
+    fingerprint: str | None = None  # of the server's certificate or SSH host key
+    trust_on_first_use: bool | None = None  # send a trust password to a server that nobody has confirmed
+
+    def settings(self) -> dict[str, Any]:
+        """Returns the columns of HostSettings that the request sets."""
+        sent = asdict(self, recurse=False)
+        given = {name: sent[name] for name in SETTINGS if sent.get(name) is not None}
+        return {**given, "autostart": None} if self.autostart == AS_ABOVE else given
+
+
+@frozen(kw_only=True)
+class NewHost(HostFields):
+    """A host as a user adds it."""
+
+    driver: DriverType
+    address: str
+    yields_pair: bool = False  # a pair that hosts at the address have is used instead
+    on_machine: OnMachine | None = None
+    maintenance: str | None = None  # the reason of the maintenance in which it begins; None: it takes machines
+    maintenance_holder: str | None = None  # what ends that by itself
+
+
+@frozen(kw_only=True)
+class HostChange(HostFields):
+    """The fields of an update."""
+
+    driver: DriverType | None = None
+    address: str | None = None
+    default_storage_pool: str | None = None  # the pool's key, or its name
+    default_network: str | None = None  # empty: placement chooses
 
 
 @frozen(kw_only=True)

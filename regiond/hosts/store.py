@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import asyncpg
-from attrs import frozen
+from attrs import asdict, frozen
 
 from common.errors import InvalidRequest, NotFound
-from common.values import Autostart, DriverType
+from common.hosts.host_settings import SETTINGS, HostSettings
+from common.values import DriverType
 from common.words.hidden_text import hidden
 from regiond.credentials import key_pair_store
 from regiond.db.pool import Db
@@ -18,13 +20,14 @@ from regiond.ledger import store as ledger_store
 from regiond.requests.identifiers import storable
 from regiond.requests.validation_messages import no_object
 
-_INSERT = """
-    insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,
-                         memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode,
-                         system_id, public_key, machine_id, autostart)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+_SETTINGS = ", ".join(SETTINGS)
+_INSERT = f"""
+    insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, system_id, public_key, machine_id,
+                         {_SETTINGS})
+    select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {_SETTINGS}
+      from jsonb_populate_record(null::vm_host, $11::jsonb) as given
     returning id
-"""
+"""  # noqa: S608  # the names of our own attributes
 _SCHEDULE = "insert into vm_host_schedule (host_id, next_refresh_at) values ($1, now() + interval '1 minute')"
 _SAME_HOST = "select id, name from vm_host where driver = $1 and address = $2 and project = $3"
 _OF_SIMULATED = """
@@ -51,19 +54,14 @@ _LOCK_MACHINES = "select from machine where host_id = any($1::integer[]) order b
 _MOVE_MACHINES = """
     update machine set zone_id = $2 where host_id = any($1::integer[]) and zone_id <> $2 and not zone_chosen
 """
-_UPDATE = """
-    update vm_host
+_UPDATE = f"""
+    update vm_host h
        set name = coalesce($2, name), address = coalesce($3, address),
            pool_id = coalesce($4, pool_id), tags = coalesce($5, tags),
-           cpu_over_commit_ratio = coalesce($6, cpu_over_commit_ratio),
-           memory_over_commit_ratio = coalesce($7, memory_over_commit_ratio),
-           reserved_cores = coalesce($8, reserved_cores), reserved_memory_mib = coalesce($9, reserved_memory_mib),
-           default_storage_pool_id = coalesce($10, default_storage_pool_id),
-           default_macvlan_mode = coalesce($11, default_macvlan_mode),
-           autostart = case when $12::text is null then autostart else nullif($12, 'default') end,
-           default_network = coalesce($13, default_network)
+           default_storage_pool_id = coalesce($6, default_storage_pool_id),
+           ({_SETTINGS}) = (select {_SETTINGS} from jsonb_populate_record(h, $7::jsonb) as given)
      where id = $1
-"""
+"""  # noqa: S608  # the names of our own attributes
 _POOL_OF_HOST = """
     select p.id from storage_pool p join vm_host h on h.server_id = p.server_id
      where h.id = $1 and p.missing_since is null and (p.pool_key = $2 or p.name = $2)
@@ -162,17 +160,14 @@ async def insert(
     zone_id: int,
     pool_id: int,
     tags: Sequence[str],
-    cpu_over_commit_ratio: float,
-    memory_over_commit_ratio: float,
-    reserved_cores: int,
-    reserved_memory_mib: int,
-    default_macvlan_mode: str | None,
     system_id: str,
     public_key: str | None,
     machine_id: int | None,
-    autostart: Autostart | None,
+    settings: Mapping[str, Any],
 ) -> tuple[int, str]:
     """Adds a host with the first of `names` that no other host has. Returns its id and name.
+
+    `settings` has columns of HostSettings; the others have their defaults.
 
     Raises InvalidRequest if a host with this driver, address and project exists, or if all of `names` are taken.
     """
@@ -180,9 +175,8 @@ async def insert(
         try:
             async with db.transaction():
                 host_id: int = await db.fetchval(
-                    _INSERT, name, driver.value, address, project, zone_id, pool_id, list(tags), cpu_over_commit_ratio,
-                    memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode, system_id,
-                    public_key, machine_id, None if autostart is None else autostart.value,
+                    _INSERT, name, driver.value, address, project, zone_id, pool_id, list(tags), system_id, public_key,
+                    machine_id, {**asdict(HostSettings()), **settings},
                 )  # fmt: skip
                 await db.execute(_SCHEDULE, host_id)
                 return host_id, name
@@ -235,24 +229,20 @@ async def update(
     zone_id: int | None,
     pool_id: int | None,
     tags: Sequence[str] | None,
-    cpu_over_commit_ratio: float | None,
-    memory_over_commit_ratio: float | None,
-    reserved_cores: int | None,
-    reserved_memory_mib: int | None,
     default_storage_pool_id: int | None,
-    default_macvlan_mode: str | None,
-    autostart: str | None,
-    default_network: str | None,
+    settings: Mapping[str, Any],
 ) -> None:
-    """Changes the columns; None leaves one unchanged. Raises the errors of `insert`."""
+    """Changes the columns, of HostSettings those in `settings`; None leaves another one unchanged.
+
+    Raises the errors of `insert`.
+    """
     try:
         async with db.transaction():
             if zone_id is not None:
                 await move_to_zone(db, [host_id], zone_id)
             await db.execute(
                 _UPDATE, host_id, name, address, pool_id, None if tags is None else list(tags),
-                cpu_over_commit_ratio, memory_over_commit_ratio, reserved_cores, reserved_memory_mib,
-                default_storage_pool_id, default_macvlan_mode, autostart, default_network,
+                default_storage_pool_id, settings,
             )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
         same_host = await db.fetchrow(_SAME_ADDRESS, host_id, address)

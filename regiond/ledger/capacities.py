@@ -10,9 +10,10 @@ from typing import Any
 from attrs import asdict, frozen
 
 from common.hosts.capacity import Capacity, ResourceCapacity
+from common.hosts.host_settings import LIMITS, HostLimits
 from regiond.db.pool import Db, Row
 from regiond.ledger.claimable import CLAIMED_OF_STORAGE
-from regiond.ledger.model import SHARED_POOL_TYPES, HostCapacity, HostLimits, read_pages_key
+from regiond.ledger.model import SHARED_POOL_TYPES, HostCapacity, read_pages_key
 from regiond.placement.candidate import resource_capacity, sum_of, sum_of_storage
 
 MAX_ON_EVENT_LOOP = 200  # hosts; each takes 0.1 ms
@@ -45,7 +46,7 @@ _CAPACITIES = f"""
     select h.id as host_id, h.server_id, h.state, h.state = 'ready' and h.maintenance_since is null as is_open,
            h.state <> 'removing' and h.maintenance_since is null as takes_claims,
            c.identity as cluster, z.name as zone, p.name as pool,
-           h.cpu_over_commit_ratio, h.memory_over_commit_ratio, h.reserved_cores, h.reserved_memory_mib,
+           {", ".join(f"h.{name}" for name in LIMITS)},
            s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed, s.memory_mib_claimed, s.pinned_core_ids,
            array(select core::integer from jsonb_array_elements(s.numa_nodes) node,
                                            jsonb_array_elements_text(node -> 'core_ids') core) as core_ids,

@@ -137,16 +137,6 @@ class TotalMismatch:
 
 
 @frozen(kw_only=True)
-class HostLimits:
-    """An administrator's settings for a host: how much of its cores and memory may be claimed."""
-
-    cpu_over_commit_ratio: float
-    memory_over_commit_ratio: float
-    reserved_cores: int
-    reserved_memory_mib: int
-
-
-@frozen(kw_only=True)
 class HostCapacity:
     """The capacity of a host and the groups in which it is counted; `capacity` is None while it is unknown.
 

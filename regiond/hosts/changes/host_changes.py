@@ -103,11 +103,9 @@ class HostChanges:
         await _check_simulated(db, new.driver, address.normalised)
         host_id, name = await store.insert(
             db, names=prepared.names, driver=new.driver, address=address.normalised, project=project,
-            zone_id=prepared.zone_id, pool_id=prepared.pool_id, tags=with_console_tag(new.tags),
-            cpu_over_commit_ratio=new.cpu_over_commit_ratio, memory_over_commit_ratio=new.memory_over_commit_ratio,
-            reserved_cores=new.reserved_cores, reserved_memory_mib=new.reserved_memory_mib,
-            default_macvlan_mode=new.default_macvlan_mode, autostart=new.autostart, system_id=new_host_system_id(),
-            public_key=prepared.credentials.public_key, machine_id=None if machine is None else machine.machine_id,
+            zone_id=prepared.zone_id, pool_id=prepared.pool_id, tags=with_console_tag(new.tags or ()),
+            system_id=new_host_system_id(), public_key=prepared.credentials.public_key,
+            machine_id=None if machine is None else machine.machine_id, settings=new.settings(),
         )  # fmt: skip
         if prepared.expected is not None or new.trust_on_first_use:
             await identity_store.expect_identity(db, host_id, prepared.expected, new.trust_on_first_use)
@@ -149,11 +147,7 @@ class HostChanges:
             await store.update(
                 db, before.id, name=change.name, address=address, zone_id=zone_id, pool_id=pool_id,
                 tags=None if change.tags is None else with_console_tag(change.tags),
-                cpu_over_commit_ratio=change.cpu_over_commit_ratio,
-                memory_over_commit_ratio=change.memory_over_commit_ratio, reserved_cores=change.reserved_cores,
-                reserved_memory_mib=change.reserved_memory_mib, default_storage_pool_id=storage_pool_id,
-                default_macvlan_mode=change.default_macvlan_mode, autostart=change.autostart,
-                default_network=change.default_network,
+                default_storage_pool_id=storage_pool_id, settings=change.settings(),
             )  # fmt: skip
             if contact is not None or (expected is not None and expected != before.pinned_fingerprint):
                 await identity_store.unpin(db, before.id)

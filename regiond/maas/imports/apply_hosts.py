@@ -108,15 +108,11 @@ def _default_pool(host: Host, view: HostView) -> HostChange:
 
 def _of_member(new: NewHost, view: HostView, change: HostChange) -> HostChange:
     """Returns the change with what the import would have created the host with, if the host differs from it."""
-    mode = new.default_macvlan_mode or view.default_macvlan_mode
-    wanted = (with_console_tag(new.tags), new.cpu_over_commit_ratio, new.memory_over_commit_ratio, mode)
-    found = (with_console_tag(view.tags), view.cpu_over_commit_ratio, view.memory_over_commit_ratio)
-    if wanted == (*found, view.default_macvlan_mode):
+    settings = new.settings()
+    has_tags = with_console_tag(new.tags or ()) == with_console_tag(view.tags)
+    if has_tags and all(getattr(view, name) == value for name, value in settings.items()):
         return change
-    return evolve(
-        change, tags=new.tags, default_macvlan_mode=new.default_macvlan_mode,
-        cpu_over_commit_ratio=new.cpu_over_commit_ratio, memory_over_commit_ratio=new.memory_over_commit_ratio,
-    )  # fmt: skip
+    return evolve(change, tags=new.tags, **settings)
 
 
 async def _finish_clusters(work: Work, here: dict[str, HostView]) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from attrs import frozen
 
 from common.hosts.capacity import Capacity, ResourceCapacity
+from common.hosts.host_settings import HostLimits
 from regiond.hosts.model import HostView
-from regiond.ledger.model import HostLimits
 from regiond.ui.texts import text
 from regiond.ui.views import formats
 from regiond.ui.views.meter import Meter, meter_of

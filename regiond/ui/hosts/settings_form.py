@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 
 from common.errors import InvalidRequest
+from common.hosts.host_settings import HostLimits
 from regiond.api.declaration.fields import parse_fields
 from regiond.api.resources.hosts.vm_hosts import HOST
 from regiond.hosts.model import AS_ABOVE, CONSOLE_TAG, HostChange, HostView, StoragePoolView, check_change
-from regiond.ledger.model import HostLimits
 from regiond.networks.model import HostInterface
 from regiond.ui.forms.question import Change
 from regiond.ui.hosts.overcommit import ratio_text

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from common.hosts.capacity import Capacity, ResourceCapacity
+from common.hosts.host_settings import HostLimits
 from regiond.db.pool import Database
 from regiond.ledger.capacities import capacities_of_hosts, capacity_with_limits
 from regiond.ledger.capacity_totals import fleet_capacity, total_capacity
-from regiond.ledger.model import DiscreteResources, FleetCapacity, HostCapacity, HostLimits
+from regiond.ledger.model import DiscreteResources, FleetCapacity, HostCapacity
 from regiond.machines.core.candidate_store import read_candidates, with_claims_here
 from regiond.placement.ranking import place
 from regiond.placement.requirements import DiskRequirement, Requirements

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from common.values import Autostart, DriverType
+from common.values import DriverType
 from regiond.api.declaration import crud, operation_wait
 from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result
 from regiond.api.declaration.extension import api_extensions
@@ -27,7 +27,7 @@ from regiond.api.resources.shared import host_fields
 from regiond.api.resources.shared.lookups import find_host
 from regiond.api.serializers.vm_hosts.capacity import FLEET_CAPACITY_JSON
 from regiond.api.serializers.vm_hosts.hosts import HOST_JSON
-from regiond.hosts.model import AS_ABOVE, HostChange, HostView, NewHost
+from regiond.hosts.model import HostChange, HostView, NewHost
 from regiond.hosts.search.fields import HOST_FIELDS
 from regiond.operations.model import Operation
 from regiond.requests.caller import Permission
@@ -48,11 +48,6 @@ async def _read(call: Call) -> HostView:
     return host
 
 
-def _autostart(call: Call) -> Autostart | None:
-    wanted = call.values["autostart"]
-    return None if wanted in (None, AS_ABOVE) else Autostart(wanted)
-
-
 def _same_driver(call: Call) -> DriverType | None:
     """Returns the driver of the request, which is that of the host: another one is already a problem."""
     host: HostView = call.target
@@ -65,9 +60,7 @@ def _refresh_wait_s(call: Call) -> float:
 
 
 _RENAMED = {"address": given("power_address"), "reserved_memory_mib": given("reserved_memory")}
-_new = filled(
-    NewHost, driver=lambda call: host_fields.driver_named(call.values["type"]), autostart=_autostart, **_RENAMED
-)
+_new = filled(NewHost, driver=lambda call: host_fields.driver_named(call.values["type"]), **_RENAMED)
 _change = filled(HostChange, driver=_same_driver, **_RENAMED)
 _add = serve(lambda s: s.hosts.create, new=_new, wait_s=_refresh_wait_s)
 _update = serve(lambda s: s.hosts.update, host_id=target("id"), change=_change, wait_s=_refresh_wait_s)

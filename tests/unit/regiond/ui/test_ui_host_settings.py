@@ -9,10 +9,10 @@ from attrs import evolve
 
 from common.errors import InvalidRequest
 from common.hosts.capacity import Capacity, ResourceCapacity
+from common.hosts.host_settings import HostLimits
 from common.values import DriverType
 from regiond.hosts.error_details import ErrorDetails, TrustProblem
 from regiond.hosts.model import HostState, HostView
-from regiond.ledger.model import HostLimits
 from regiond.ui.forms.question import Question
 from regiond.ui.hosts.host_questions import asks_on_add, settings_question, trust_question
 from regiond.ui.hosts.overcommit import ratio_text, sums
