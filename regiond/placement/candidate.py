@@ -10,6 +10,7 @@ from functools import lru_cache
 from attrs import field, frozen
 
 from common.hosts.capacity import ResourceCapacity
+from common.hosts.host_settings import HostSettings
 from common.values import POOL_AVAILABLE, NicKind
 
 
@@ -101,11 +102,11 @@ class CandidateStoragePool:
 
 
 @frozen(kw_only=True)
-class Candidate:
+class Candidate(HostSettings):
     """A host as placement sees it. Unknown capacity is None; claims are those of the whole server.
 
-    `zone` and `pool` (the resource pool) are names. Reserves are subtracted before the ratios apply. Only guests
-    backed by huge pages can use `huge_memory_mib`, which is a part of `memory_mib`.
+    `zone` and `pool` (the resource pool) are names. Only guests backed by huge pages can use `huge_memory_mib`, which
+    is a part of `memory_mib`. `autostart` is the one in effect, and decides nothing here.
 
     The last call or refresh of a `lost` host failed; the next successful refresh clears that. `maintenance` says since
     when and by whom the host is in maintenance, and why.
@@ -128,8 +129,6 @@ class Candidate:
     memory_mib_claimed: int = 0
     cores_claimed_here: int | None = None
     memory_mib_claimed_here: int | None = None
-    cpu_over_commit_ratio: float = 1.0
-    memory_over_commit_ratio: float = 1.0
     storage_pools: tuple[CandidateStoragePool, ...] = ()
     default_storage_pool_id: int | None = None
     cpu_speed_mhz: int | None = None
@@ -140,11 +139,6 @@ class Candidate:
     tags: tuple[str, ...] = ()
     driver: str = ""
     product: str = ""  # gives disks their names, and their size in whole blocks
-    default_macvlan_mode: str | None = None
-    default_network: str = ""  # the interface of NICs without requirements; empty: any, in an order of preference
-    autostart: str = ""  # of its machines; it decides nothing here
-    reserved_cores: int = 0
-    reserved_memory_mib: int = 0
     huge_memory_mib: int = 0
     nodes: tuple[CandidateNode, ...] = ()
     interfaces: tuple[CandidateInterface, ...] = ()

@@ -9,7 +9,9 @@ from functools import lru_cache
 import asyncpg
 from attrs import evolve
 
-from regiond.db.pool import Db
+from common.hosts.host_settings import SETTINGS
+from common.values import Autostart
+from regiond.db.pool import Db, of_row
 from regiond.hosts.maintenance.model import Maintenance
 from regiond.ledger.capacities import compute_claimed_by_hosts
 from regiond.ledger.claimable import CLAIMED_OF_STORAGE
@@ -18,29 +20,28 @@ from regiond.networks.interface_availability import available_interfaces
 from regiond.placement.candidate import Candidate, CandidateInterface, CandidateNode, CandidateStoragePool
 from regiond.placement.model import Placement
 
-_NAMED = f"""
-    select true as reachable, false as lost, h.id, h.name, h.state, h.cpu_over_commit_ratio, h.memory_over_commit_ratio,
-           h.default_storage_pool_id, h.driver, coalesce(s.product, '') as product, h.default_macvlan_mode,
-           h.default_network, h.reserved_cores, h.reserved_memory_mib,
-           coalesce(h.autostart, (select autostart from installation)) as autostart,
-           s.id as server_id, s.architecture, s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed,
-           s.memory_mib_claimed, s.cpu_speed_mhz, z.name as zone, z.id as zone_id, p.name as pool, p.id as pool_id,
-           h.tags, h.maintenance_since, h.maintenance_by, h.maintenance_reason,
+_SETTINGS = ", ".join(f"h.{name}" for name in SETTINGS if name != "autostart")
+# The rows of which `candidates_of` makes candidates: columns, and the tables beside `vm_host h` that have them.
+CANDIDATE_COLUMNS = f"""
+           h.id, h.name, h.state, h.driver, h.tags, h.maintenance_since, h.maintenance_by, h.maintenance_reason,
+           {_SETTINGS}, coalesce(h.autostart, (select autostart from installation)) as autostart,
+           h.default_storage_pool_id, s.id as server_id, coalesce(s.product, '') as product, s.architecture, s.cores,
+           s.memory_mib, s.huge_memory_mib, s.cores_claimed, s.memory_mib_claimed, s.cpu_speed_mhz,
+           z.name as zone, z.id as zone_id, p.name as pool, p.id as pool_id,
            (select jsonb_agg(jsonb_build_array(p.id, p.pool_key, p.name, p.total_bytes,
                              p.total_bytes - p.used_elsewhere_bytes - {CLAIMED_OF_STORAGE}, p.status, p.storage_id)
                              order by p.id)::text
               from storage_pool p where p.server_id = s.id and p.missing_since is null) as storage_pools
-      from vm_host h left join server s on s.id = h.server_id
+"""  # noqa: S608  a constant
+CANDIDATE_TABLES = """
+      left join server s on s.id = h.server_id
       join zone z on z.id = h.zone_id join resource_pool p on p.id = h.pool_id
+"""
+_NAMED = f"""
+    select true as reachable, false as lost, {CANDIDATE_COLUMNS}
+      from vm_host h {CANDIDATE_TABLES}
      where h.id = any($1::integer[])
 """  # noqa: S608  a constant
-# Columns that are fields of a candidate.
-_PLAIN_COLUMNS = (
-    "id", "name", "state", "reachable", "lost", "server_id", "architecture", "cores", "memory_mib",
-    "cpu_over_commit_ratio", "memory_over_commit_ratio", "cpu_speed_mhz", "zone", "zone_id", "pool", "pool_id",
-    "driver", "product", "default_macvlan_mode", "default_network", "autostart", "reserved_cores",
-    "reserved_memory_mib",
-)  # fmt: skip
 
 
 async def read_candidates(db: Db, host_ids: Iterable[int], *, with_nodes: bool) -> Mapping[int, Candidate]:
@@ -61,10 +62,14 @@ def _candidate(
     row: asyncpg.Record, interfaces: tuple[CandidateInterface, ...], nodes: tuple[CandidateNode, ...]
 ) -> Candidate:
     pools, default = _storage_pools(row["storage_pools"]), row["default_storage_pool_id"]
-    return Candidate(
-        **{name: row[name] for name in _PLAIN_COLUMNS},
+    return of_row(
+        Candidate,
+        row,
+        autostart=Autostart(row["autostart"]),
         cores_claimed=row["cores_claimed"] or 0,
         memory_mib_claimed=row["memory_mib_claimed"] or 0,
+        cores_claimed_here=None,
+        memory_mib_claimed_here=None,
         huge_memory_mib=row["huge_memory_mib"] or 0,
         storage_pools=pools,
         default_storage_pool_id=default if any(pool.id == default for pool in pools) else None,

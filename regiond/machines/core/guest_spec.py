@@ -10,7 +10,7 @@ from attrs import frozen
 from common.disks.device_names import lxd_device_name, lxd_serial
 from common.disks.volume_names import marker_of_volume, short_volume_name, volume_name
 from common.guests.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
-from common.values import Autostart, DriverType, NicKind, OwnershipMarker
+from common.values import DriverType, NicKind, OwnershipMarker
 from regiond.machines.values.model import MachineView
 from regiond.machines.values.nics import NicView
 from regiond.placement.candidate import Candidate
@@ -52,7 +52,7 @@ def guest_spec(
         uefi=requirements.uefi,
         secure_boot=requirements.secure_boot,
         tpm=requirements.tpm,
-        autostart=Autostart(host.autostart) if host.autostart else None,
+        autostart=host.autostart,
         max_cores=requirements.max_cores,
         max_memory_mib=requirements.max_memory_mib,
     )

@@ -13,7 +13,7 @@ from common.errors import LinkLost, RackUnreachable
 from regiond.db.pool import Db
 from regiond.ledger.claimable import CLAIMED_OF_STORAGE
 from regiond.machines.arrivals.compose.network_constraints import nic_columns
-from regiond.machines.core.candidate_store import candidates_of
+from regiond.machines.core.candidate_store import CANDIDATE_COLUMNS, CANDIDATE_TABLES, candidates_of
 from regiond.placement.affinity import NO_MEMBERS, GroupMembers, group_restrictions
 from regiond.placement.candidate import Candidate
 from regiond.placement.checks import SUMMARY, Check
@@ -137,22 +137,10 @@ _SHORTLIST = f"""
                             else $8 end
                   from judged)
     )
-    select shortlist.lacking, shortlist.reachable, shortlist.lost,
-           h.id, h.name, h.state, h.cpu_over_commit_ratio, h.memory_over_commit_ratio,
-           h.default_storage_pool_id, h.driver, coalesce(s.product, '') as product, h.default_macvlan_mode,
-           h.default_network, h.reserved_cores, h.reserved_memory_mib,
-           coalesce(h.autostart, (select autostart from installation)) as autostart,
-           s.id as server_id, s.architecture, s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed,
-           s.memory_mib_claimed, s.cpu_speed_mhz, z.name as zone, z.id as zone_id, p.name as pool, p.id as pool_id,
-           h.tags, h.maintenance_since, h.maintenance_by, h.maintenance_reason,
-           (select jsonb_agg(jsonb_build_array(p.id, p.pool_key, p.name, p.total_bytes,
-                             p.total_bytes - p.used_elsewhere_bytes - {CLAIMED_OF_STORAGE}, p.status, p.storage_id)
-                             order by p.id)::text
-              from storage_pool p where p.server_id = s.id and p.missing_since is null) as storage_pools,
+    select shortlist.lacking, shortlist.reachable, shortlist.lost, {CANDIDATE_COLUMNS},
            (select jsonb_object_agg(coalesce(lacking, 'nothing'), hosts)::text
               from (select lacking, count(*) as hosts from judged group by lacking) alike) as all_hosts
-      from shortlist join vm_host h on h.id = shortlist.id left join server s on s.id = h.server_id
-      join zone z on z.id = h.zone_id join resource_pool p on p.id = h.pool_id
+      from shortlist join vm_host h on h.id = shortlist.id {CANDIDATE_TABLES}
 """  # noqa: S608  a constant
 
 
