@@ -40,6 +40,19 @@ class MaasAccess:
         return self.url.removesuffix("/api/2.0/")
 
 
+@frozen(kw_only=True)
+class MaasAddress:
+    """The URL of a MAAS as a person typed it, and what its certificate has to be: `ca` or `fingerprint`, or neither."""
+
+    url: str
+    ca: str = ""  # PEM
+    fingerprint: str = ""
+
+    def with_key(self, key: str) -> MaasAccess:
+        """Raises InvalidRequest with `fields`, as `maas_access` does."""
+        return maas_access(self.url, key, authority_pem=self.ca, fingerprint=self.fingerprint)
+
+
 def maas_access(url: str, key: str, *, authority_pem: str = "", fingerprint: str = "") -> MaasAccess:
     """Returns the access that a person typed. Raises InvalidRequest with `fields`.
 

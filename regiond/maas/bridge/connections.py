@@ -8,7 +8,7 @@ from common.errors import NotFound
 from regiond.credentials.rewrap import MAAS_KEY
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
-from regiond.maas.access import MaasAccess, maas_access
+from regiond.maas.access import MaasAccess
 from regiond.maas.bridge import server_store
 from regiond.maas.bridge.maas_api import Connect, MaasApi
 from regiond.maas.bridge.model import MaasServer
@@ -26,7 +26,7 @@ class Connections:
     async def open(self, server_id: int) -> tuple[MaasServer, MaasApi]:
         """Returns the server and a client for it. Raises NotFound; calls nothing there."""
         server, key = await self.read(server_id)
-        return server, self.connect(access_of(server, key))
+        return server, self.connect(server.with_key(key))
 
     async def read(self, server_id: int) -> tuple[MaasServer, str]:
         """Returns the server and its key. Raises NotFound."""
@@ -36,7 +36,3 @@ class Connections:
         if server is None or sealed is None:
             raise NotFound("The MAAS server has just been removed.")
         return server, self.seal.unseal_data(server_id, MAAS_KEY, sealed).decode()
-
-
-def access_of(server: MaasServer, key: str) -> MaasAccess:
-    return maas_access(server.url, key, authority_pem=server.ca, fingerprint=server.fingerprint)

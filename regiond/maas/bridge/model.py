@@ -8,12 +8,14 @@ import re
 import secrets
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from common.boot import BootOrder
 from common.values import PowerState
+from regiond.maas.access import MaasAddress
 from regiond.operations.model import LEFT_OUT
 
 MAX_NAME = 64
@@ -26,16 +28,23 @@ _SECRET_BYTES = 24
 
 
 @frozen(kw_only=True)
-class NewMaasServer:
+class ServerSettings(MaasAddress):
+    """The part of a MAAS server that a request can change. Each attribute is a column of `maas_server`."""
+
+    power_url: str = ""
+    verify_power_tls: bool = True
+
+    def settings(self) -> dict[str, Any]:
+        """Returns these attributes by name, to store them or to make another value with them."""
+        return {one.name: getattr(self, one.name) for one in fields(ServerSettings)}
+
+
+@frozen(kw_only=True)
+class NewMaasServer(ServerSettings):
     """A MAAS server as a request describes it. Unchecked."""
 
     name: str
-    url: str
     key: str = field(repr=False)
-    ca: str = ""
-    fingerprint: str = ""
-    power_url: str = ""
-    verify_power_tls: bool = True
 
 
 @frozen(kw_only=True)
@@ -51,16 +60,11 @@ class MaasServerChange:
 
 
 @frozen(kw_only=True)
-class MaasServer:
+class MaasServer(ServerSettings):
     """A MAAS server, without its key. `machines` is the number of those registered in it."""
 
     id: int
     name: str
-    url: str
-    ca: str
-    fingerprint: str
-    power_url: str
-    verify_power_tls: bool
     version: str
     username: str
     checked_at: datetime | None

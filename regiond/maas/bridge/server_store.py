@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from regiond.db.pool import Db, of_row
-from regiond.maas.bridge.model import MaasServer, NewMaasServer
+from attrs import fields
 
-_FIELDS = """
-    select s.id, s.name, s.url, s.ca, s.fingerprint, s.power_url, s.verify_power_tls, s.version, s.username,
-           s.checked_at, s.problem, (select count(*) from maas_registration r where r.server_id = s.id) as machines
+from regiond.db.pool import Db, of_row
+from regiond.maas.bridge.model import MaasServer, NewMaasServer, ServerSettings
+
+_SETTINGS = ", ".join(one.name for one in fields(ServerSettings))
+_FIELDS = f"""
+    select s.id, s.name, {_SETTINGS}, s.version, s.username, s.checked_at, s.problem,
+           (select count(*) from maas_registration r where r.server_id = s.id) as machines
       from maas_server s
-"""
+"""  # noqa: S608  # the names of our own attributes
 _LIST = _FIELDS + " order by s.name"
 _READ = _FIELDS + " where s.name = $1"
 _OF_ID = _FIELDS + " where s.id = $1"
 _SEALED_KEY = "select sealed_key from maas_server where id = $1"
-_INSERT = """
-    insert into maas_server (name, url, ca, fingerprint, power_url, verify_power_tls)
-    values ($1, $2, $3, $4, $5, $6) returning id
-"""
+_INSERT = f"""
+    insert into maas_server (name, {_SETTINGS})
+    select $1, {_SETTINGS} from jsonb_populate_record(null::maas_server, $2::jsonb)
+    returning id
+"""  # noqa: S608  # the names of our own attributes
 _SEAL = "update maas_server set sealed_key = $2 where id = $1"
-_UPDATE = """
-    update maas_server
-       set url = $2, ca = $3, fingerprint = $4, power_url = $5, verify_power_tls = $6
+_UPDATE = f"""
+    update maas_server s
+       set ({_SETTINGS}) = (select {_SETTINGS} from jsonb_populate_record(s, $2::jsonb) as given)
      where id = $1
-"""
+"""  # noqa: S608  # the names of our own attributes
 _RECORD_CHECK = """
     update maas_server set checked_at = clock_timestamp(), problem = '', version = $2, username = $3 where id = $1
 """
@@ -68,9 +72,7 @@ async def sealed_key(db: Db, server_id: int) -> bytes | None:
 
 async def insert(db: Db, new: NewMaasServer) -> int:
     """Returns the id, under which the caller then seals the key in the same transaction."""
-    id_: int = await db.fetchval(
-        _INSERT, new.name, new.url, new.ca, new.fingerprint, new.power_url, new.verify_power_tls
-    )
+    id_: int = await db.fetchval(_INSERT, new.name, new.settings())
     return id_
 
 
@@ -80,7 +82,7 @@ async def set_key(db: Db, server_id: int, sealed: bytes) -> None:
 
 async def update(db: Db, server_id: int, new: NewMaasServer) -> None:
     """Changes everything but the name and the key."""
-    await db.execute(_UPDATE, server_id, new.url, new.ca, new.fingerprint, new.power_url, new.verify_power_tls)
+    await db.execute(_UPDATE, server_id, new.settings())
 
 
 async def record_check(db: Db, server_id: int, *, version: str, username: str) -> None:

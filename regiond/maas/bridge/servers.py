@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import evolve, frozen
+from attrs import asdict, evolve, frozen
 
 from common.errors import InnkeeperError, InvalidRequest, WrongState
 from common.words.phrases import number_of
@@ -10,7 +10,7 @@ from regiond.credentials.rewrap import MAAS_KEY
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db, unique
 from regiond.events.service import Events
-from regiond.maas.access import MaasAccess, maas_access
+from regiond.maas.access import MaasAccess
 from regiond.maas.bridge import server_store
 from regiond.maas.bridge.connections import Connections
 from regiond.maas.bridge.maas_api import MaasIdentity, identify
@@ -139,7 +139,7 @@ def _checked(new: NewMaasServer) -> tuple[NewMaasServer, MaasAccess]:
     power_url = new.power_url.strip().rstrip("/")
     problems = {**check_name(new.name), **check_power_url(power_url)}
     try:
-        access = maas_access(new.url, new.key, authority_pem=new.ca, fingerprint=new.fingerprint)
+        access = new.with_key(new.key)
     except InvalidRequest as error:
         raise InvalidRequest.of({**error.fields, **problems}) from error
     if problems:
@@ -151,12 +151,5 @@ def _checked(new: NewMaasServer) -> tuple[NewMaasServer, MaasAccess]:
 
 
 def _changed(before: MaasServer, change: MaasServerChange, key: str) -> NewMaasServer:
-    return NewMaasServer(
-        name=before.name,
-        url=before.url if change.url is None else change.url,
-        key=key if change.key is None else change.key,
-        ca=before.ca if change.ca is None else change.ca,
-        fingerprint=before.fingerprint if change.fingerprint is None else change.fingerprint,
-        power_url=before.power_url if change.power_url is None else change.power_url,
-        verify_power_tls=before.verify_power_tls if change.verify_power_tls is None else change.verify_power_tls,
-    )
+    given = asdict(change, filter=lambda _, value: value is not None)
+    return NewMaasServer(name=before.name, **{"key": key, **before.settings(), **given})

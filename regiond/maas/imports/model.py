@@ -13,6 +13,7 @@ from attrs import asdict, evolve, field, frozen
 
 from common.errors import InvalidRequest
 from common.maas.inventory import Origin
+from regiond.maas.access import MaasAddress
 from regiond.operations.model import LEFT_OUT
 
 KINDS = ("zones", "pools", "tags", "networks", "users", "hosts", "clusters", "machines")  # in the order of the import
@@ -257,11 +258,8 @@ class Failure:
 
 
 @frozen(kw_only=True)
-class NewMaasImport:
+class NewMaasImport(MaasAddress):
     """A running MAAS to ask; `key` is an API key of it. With `watch` it stays in charge until hosts are taken over."""
 
-    url: str
     key: str = field(repr=False)
-    ca: str = ""
-    fingerprint: str = ""
     watch: bool = False

@@ -16,7 +16,6 @@ from regiond.credentials.rewrap import MAAS_IMPORT_KEY
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database, Db
 from regiond.events.service import Events
-from regiond.maas.access import maas_access
 from regiond.maas.imports import store, watched_store
 from regiond.maas.imports.inventories import Inventories
 from regiond.maas.imports.inventory_reading import ReadInventory
@@ -89,7 +88,7 @@ class MaasImports:
         Raises InvalidRequest by field, and the errors of `read_with`.
         """
         caller.require_admin()
-        access = maas_access(source.url, source.key, authority_pem=source.ca, fingerprint=source.fingerprint)
+        access = source.with_key(source.key)
         async with self.database.connection() as db:  # before a reading of minutes
             await _check_unwatched(db, Origin(kind=SourceKind.API, label=access.label), watch=source.watch)
         read = await self.inventories.reading.of_maas(access)

@@ -12,7 +12,7 @@ from common.maas.inventory import Inventory, Machine
 from common.maas.pinning import pins_in_words
 from common.values import PowerState
 from regiond.maas.imports.statuses import in_motion
-from regiond.maas.parallel.model import DifferenceKind, Found
+from regiond.maas.parallel.model import DifferenceKind, Found, Presence
 
 _POWER = {PowerState.ON: "on", PowerState.PAUSED: "on", PowerState.OFF: "off"}
 
@@ -55,15 +55,6 @@ class SeenHost:
     @cached_property
     def _by_name(self) -> Mapping[str, SeenVm]:
         return {one.guest_key: one for one in self.vms} | {one.name: one for one in self.vms}
-
-
-@frozen(kw_only=True)
-class Presence:
-    """Whether MAAS has a host, and how many machines on it; None: not known."""
-
-    source_id: str
-    in_maas: bool | None = None
-    machines_in_maas: int | None = None
 
 
 def compare(inventory: Inventory, hosts: Mapping[str, SeenHost]) -> tuple[Found, ...]:

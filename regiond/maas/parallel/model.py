@@ -40,15 +40,10 @@ class Found:
 
 
 @frozen(kw_only=True)
-class Difference:
+class Difference(Found):
     """A difference that is stored. `since` is when it was first seen; its values may have changed after that."""
 
-    host_id: int
     host_name: str
-    vm: str
-    kind: DifferenceKind
-    in_maas: str
-    here: str
     since: datetime
 
     def __str__(self) -> str:
@@ -59,20 +54,22 @@ class Difference:
 
 
 @frozen(kw_only=True)
-class WatchedHost:
-    """A VM host of a watched MAAS. `taken_at` is when Innkeeper took it over; None: that MAAS is in charge.
+class Presence:
+    """Whether MAAS has a host, and how many machines on it; None: not compared yet, or it may not show all hosts."""
 
-    `in_maas` is whether that MAAS still has it, and `machines_in_maas` how many machines on it; None: not compared yet,
-    or MAAS may not show all hosts.
-    """
+    source_id: str
+    in_maas: bool | None = None
+    machines_in_maas: int | None = None
+
+
+@frozen(kw_only=True)
+class WatchedHost(Presence):
+    """A VM host of a watched MAAS. `taken_at` is when Innkeeper took it over; None: that MAAS is in charge."""
 
     host_id: int
     host_name: str
     import_id: int
-    source_id: str
     taken_at: datetime | None = None
-    in_maas: bool | None = None
-    machines_in_maas: int | None = None
 
 
 @frozen(kw_only=True)

@@ -9,8 +9,9 @@ from attrs import frozen
 
 from common.serialization import to_dict
 from regiond.db.pool import Db, of_row
-from regiond.maas.parallel.comparison import Presence, SeenVm
-from regiond.maas.parallel.model import Difference, DifferenceKind, Found, WatchedHost
+from regiond.maas.access import MaasAddress
+from regiond.maas.parallel.comparison import SeenVm
+from regiond.maas.parallel.model import Difference, DifferenceKind, Found, Presence, WatchedHost
 
 _WATCHED = """
     select w.host_id, h.name as host_name, w.import_id, w.source_id, w.taken_at,
@@ -98,13 +99,10 @@ _FORGETS = "select id from operation where host_id = $1 and kind = 'forget' and 
 
 
 @frozen(kw_only=True)
-class Access:
+class SealedAccess(MaasAddress):
     """The address of a watched MAAS, with its key as it is stored."""
 
-    url: str
     sealed_key: bytes
-    ca: str
-    fingerprint: str
 
 
 @frozen(kw_only=True)
@@ -143,9 +141,9 @@ async def claim(db: Db, import_id: int, every_s: float) -> bool:
     return await db.fetchval(_CLAIM, import_id, every_s) is not None
 
 
-async def access(db: Db, import_id: int) -> Access | None:
+async def access(db: Db, import_id: int) -> SealedAccess | None:
     row = await db.fetchrow(_ACCESS, import_id)
-    return None if row is None else of_row(Access, row)
+    return None if row is None else of_row(SealedAccess, row)
 
 
 async def is_read_since(db: Db, import_id: int, began: datetime) -> bool:

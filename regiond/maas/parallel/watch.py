@@ -16,7 +16,7 @@ from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.hosts.model import HostState, HostView
 from regiond.hosts.service import Hosts
-from regiond.maas.access import MaasAccess, maas_access
+from regiond.maas.access import MaasAccess
 from regiond.maas.imports import store as import_store
 from regiond.maas.imports import watched_store
 from regiond.maas.imports.service import MaasImports, counts_of
@@ -142,7 +142,7 @@ class Comparisons:
                 "another one: innkeeper import maas --watch --url URL --key KEY"
             )
         key = self.credentials.unseal_data(import_id, MAAS_IMPORT_KEY, found.sealed_key).decode()
-        return maas_access(found.url, key, authority_pem=found.ca, fingerprint=found.fingerprint)
+        return found.with_key(key)
 
 
 def _problem(host: HostView) -> str:
