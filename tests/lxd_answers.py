@@ -19,7 +19,7 @@ from attrs import define, field
 from common.values import DriverType, HostAccess
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import CERTIFICATE, KEY, LxdDriverFactory
-from tests.lab.key_pair import KeyPair, make_key_pair
+from tests.lab.support.key_pair import KeyPair, make_key_pair
 from tests.unit.rackd.lxd.test_lxd_facts import ANSWERS, RESOURCES, SERVER
 from tests.unit.rackd.lxd.test_lxd_guests import MARKER_CONFIG, instance
 from tests.unit.rackd.lxd.test_lxd_networks import LISTED

@@ -1,6 +1,6 @@
 """A double of LXD servers: trust store, tokens and projects, on top of the simulated driver.
 
-It implements the contract's trust methods; tests/lab/test_lxd_hosts.py runs the same scenarios on real LXD.
+It implements the contract's trust methods; tests/lab/hosts/test_lxd_hosts.py runs the same scenarios on real LXD.
 """
 
 from __future__ import annotations

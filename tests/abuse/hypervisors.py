@@ -14,7 +14,7 @@ from attrs import frozen
 
 from tests.abuse.attack import Attack, Tally, Target
 from tests.abuse.http_wire import Answer, exchange, request
-from tests.lab.key_pair import make_key_pair
+from tests.lab.support.key_pair import make_key_pair
 from tests.waiting import eventually
 
 ADMINISTRATOR = "127.0.0.3"

@@ -14,8 +14,8 @@ from tests.bench.baselines.guest_facts import check_alike
 from tests.bench.lab import lab
 from tests.bench.measuring import Bench, CannotMeasure, Line, timed
 from tests.bench.refresh_reads import discover, line
-from tests.lab.lab_host import LabHost
-from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
+from tests.lab.servers.lab_host import LabHost
+from tests.lab.servers.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 
 FEW = REREAD_DOMAINS + 10  # a discovery run rereads this many definitions
 

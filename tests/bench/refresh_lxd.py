@@ -12,8 +12,8 @@ from tests.bench.baselines.pylxd_calls import PylxdCalls
 from tests.bench.lab import lab
 from tests.bench.measuring import Bench, Line, timed
 from tests.bench.refresh_reads import discover, line
-from tests.lab.key_pair import make_key_pair
-from tests.lab.lxd_server import LxdServer
+from tests.lab.servers.lxd_server import LxdServer
+from tests.lab.support.key_pair import make_key_pair
 from tests.ports import free_port
 
 NAME = "ikbench"

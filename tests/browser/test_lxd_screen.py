@@ -9,9 +9,9 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.test_screen_page import CONNECTED, FITS
-from tests.lab.deployed_host import add_lxd
-from tests.lab.lxd_server import LxdServer, lab_server, why_no_lxd
-from tests.lab.needs import require
+from tests.lab.servers.lxd_server import LxdServer, lab_server, why_no_lxd
+from tests.lab.servers.needs import require
+from tests.lab.support.deployed_host import add_lxd
 from tests.waiting import eventually, settle
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.lab.lab_host import LabHost
-from tests.lab.needs import require, why_no_libvirt
+from tests.lab.servers.lab_host import LabHost
+from tests.lab.servers.needs import require, why_no_libvirt
 from tests.waiting import settle
 
 if TYPE_CHECKING:

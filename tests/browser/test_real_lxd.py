@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.lab.lxd_server import LxdServer, lab_server, why_no_lxd
-from tests.lab.needs import require
+from tests.lab.servers.lxd_server import LxdServer, lab_server, why_no_lxd
+from tests.lab.servers.needs import require
 from tests.waiting import settle
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def mira(chromium: Browser, server: LxdServer, innkeeper: Deployment) -> Iterato
 
 async def add_trusted(mira: Visitor, server: LxdServer, project: str) -> None:
     """By the command that the page shows, run on the server as it is written."""
-    from tests.lab.test_lxd_hosts import on_the_server
+    from tests.lab.hosts.test_lxd_hosts import on_the_server
 
     page = mira.page
     await mira.go("hosts/add?type=lxd")

@@ -24,10 +24,10 @@ from rackd.drivers.libvirt.inventory import domain_cache
 from tests.contract.boot_sector import GREETING, boot_sector, echoing_sector
 from tests.contract.guest_samples import DISK_BYTES, address, free_serial, nic, write_parts
 from tests.contract.libvirt_node import NODE
-from tests.lab.cloud_init_image import cloud_init_files, read_seed_file
-from tests.lab.host_setup import HUGE_PAGE_KIB, host_interface, huge_pages
-from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
-from tests.lab.needs import require, why_no_huge_pages, why_no_libvirt
+from tests.lab.servers.host_setup import HUGE_PAGE_KIB, host_interface, huge_pages
+from tests.lab.servers.libvirt_network import SUBNET, LabNetwork, lab_network
+from tests.lab.servers.needs import require, why_no_huge_pages, why_no_libvirt
+from tests.lab.support.cloud_init_image import cloud_init_files, read_seed_file
 
 WITH_ALL = (
     libvirt.VIR_DOMAIN_UNDEFINE_NVRAM

@@ -26,12 +26,12 @@ from rackd.drivers.lxd.guests import instance_config
 from rackd.drivers.lxd.inventory.ownership import ROOT_VOLUME_KEY, marker_of
 from regiond.machines.core.guest_spec import name_of_new_volume
 from tests.contract.guest_samples import OwnImage, address, nic, write_parts
-from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, host_interface, huge_pages
-from tests.lab.incus_server import IncusServer, bridge_of_cluster, incus_cluster, incus_server, why_no_incus
-from tests.lab.key_pair import KeyPair, make_key_pair
-from tests.lab.lxd_server import CLUSTER_BRIDGE, LxdServer, lab_cluster, lab_server, why_no_lxd
-from tests.lab.needs import require, why_no_huge_pages
-from tests.lab.own_images import delete_images, import_image, qcow2
+from tests.lab.servers.host_setup import HUGE_PAGE_KIB, host_bridge, host_interface, huge_pages
+from tests.lab.servers.incus_server import IncusServer, bridge_of_cluster, incus_cluster, incus_server, why_no_incus
+from tests.lab.servers.lxd_server import CLUSTER_BRIDGE, LxdServer, lab_cluster, lab_server, why_no_lxd
+from tests.lab.servers.needs import require, why_no_huge_pages
+from tests.lab.support.key_pair import KeyPair, make_key_pair
+from tests.lab.support.own_images import delete_images, import_image, qcow2
 
 POOL = "default"
 HUGE_PAGES = 128

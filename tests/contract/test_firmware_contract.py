@@ -9,7 +9,7 @@ from common.errors import Unsupported
 from common.guests.guest_spec import GuestSpec
 from common.values import Guest, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, FIXTURES, DriverFixture, spec_for
-from tests.lab.needs import require, why_no_tpm
+from tests.lab.servers.needs import require, why_no_tpm
 
 # libvirt's test driver has no firmware.
 HAS_SECURE_BOOT = pytest.mark.parametrize("host", [one for one in FIXTURES if one.id != "libvirt-test"], indirect=True)

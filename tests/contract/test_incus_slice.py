@@ -13,10 +13,10 @@ from common.values import GuestChange, GuestEvent, PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.contract.guest_samples import volumes_of
-from tests.lab.incus_server import IncusServer, incus_server, why_no_incus
-from tests.lab.key_pair import KeyPair, make_key_pair
-from tests.lab.lxd_specs import small_spec
-from tests.lab.needs import require
+from tests.lab.servers.incus_server import IncusServer, incus_server, why_no_incus
+from tests.lab.servers.needs import require
+from tests.lab.support.key_pair import KeyPair, make_key_pair
+from tests.lab.support.lxd_specs import small_spec
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.lab

@@ -15,7 +15,7 @@ from common.values import DriverType, HostAccess
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import CERTIFICATE, KEY, LxdDriverFactory
 from tests.contract.driver_fixtures import INSTALLATION
-from tests.lab.key_pair import KeyPair
+from tests.lab.support.key_pair import KeyPair
 from tests.lxd_http.administrator import Administrator
 from tests.lxd_http.releases import LXD_6_8
 from tests.lxd_http.state import Lxd

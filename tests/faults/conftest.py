@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.every_product import parametrize, server_of
-from tests.lab.lxd_server import LxdServer
+from tests.lab.servers.every_product import parametrize, server_of
+from tests.lab.servers.lxd_server import LxdServer
 
 if TYPE_CHECKING:
     from tests.deployment.deployment import Deployment

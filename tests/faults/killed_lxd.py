@@ -12,7 +12,7 @@ from common.errors import InnkeeperError
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK, REGION
-from tests.lab.lxd_server import LxdServer
+from tests.lab.servers.lxd_server import LxdServer
 from tests.waiting import eventually
 
 LXD = "lxd"

@@ -38,8 +38,8 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.processes import Processes
 from tests.deployment.runner import RACK
 from tests.faults.echoing_lxd import EchoingLxd
-from tests.lab.key_pair import make_key_pair
-from tests.lab.secret_search import SecretSearch
+from tests.lab.support.key_pair import make_key_pair
+from tests.lab.support.secret_search import SecretSearch
 from tests.lxd_double import FakeLxd
 from tests.ports import free_port
 from tests.rejections import rejected_status

@@ -13,8 +13,8 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK, REGION
 from tests.faults.conftest import PREFIX
 from tests.faults.killed_lxd import LXD, LxdDeployment, lxd_deployment
-from tests.lab.lxd_server import LxdServer
-from tests.lab.test_exports_lxd import disk_files, hashes, left
+from tests.lab.arrivals.test_exports_lxd import disk_files, hashes, left
+from tests.lab.servers.lxd_server import LxdServer
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.lab

@@ -19,8 +19,8 @@ from common.errors import InnkeeperError
 from tests.deployment.deployment import ENDED, Deployment
 from tests.deployment.processes import as_processes
 from tests.integration.support.rigs.host_restarts import LATER
-from tests.lab.lab_host import LabHost
-from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
+from tests.lab.servers.lab_host import LabHost
+from tests.lab.servers.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 from tests.row_versions import writes_nothing
 from tests.waiting import eventually
 

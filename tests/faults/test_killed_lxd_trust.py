@@ -11,7 +11,7 @@ import pytest
 from tests.deployment.deployment import Deployment
 from tests.faults.conftest import PREFIX
 from tests.faults.killed_lxd import LxdDeployment, lxd_deployment
-from tests.lab.lxd_server import LxdServer
+from tests.lab.servers.lxd_server import LxdServer
 
 pytestmark = [pytest.mark.lab, pytest.mark.every_product]
 

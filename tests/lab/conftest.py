@@ -12,13 +12,13 @@ import pytest
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.contract.libvirt_fixtures import QemuFixture, qemu_fixture
-from tests.lab.every_product import cluster_of, pair_of, parametrize, server_of
-from tests.lab.host_setup import host_interface, huge_pages
-from tests.lab.key_pair import KeyPair, make_key_pair
-from tests.lab.lab_host import LabHost
-from tests.lab.lxd_server import LxdServer
-from tests.lab.needs import LAB_DIR, SSH_PORT, require, why_no_huge_pages, why_no_libvirt, why_no_ssh
-from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
+from tests.lab.servers.every_product import cluster_of, pair_of, parametrize, server_of
+from tests.lab.servers.host_setup import host_interface, huge_pages
+from tests.lab.servers.lab_host import LabHost
+from tests.lab.servers.lxd_server import LxdServer
+from tests.lab.servers.needs import LAB_DIR, SSH_PORT, require, why_no_huge_pages, why_no_libvirt, why_no_ssh
+from tests.lab.servers.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
+from tests.lab.support.key_pair import KeyPair, make_key_pair
 
 if TYPE_CHECKING:
     from tests.deployment.deployment import Deployment

@@ -1,4 +1,4 @@
-"""What the administrator of the double does, as `tests/lab/lxd_server.py` lets the one of a real server do it."""
+"""What the administrator of the double does, as `tests/lab/servers/lxd_server.py` lets that of a real server do it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import cast
 from attrs import evolve
 from websockets.utils import accept_key
 
-from tests.lab.key_pair import KeyPair, make_key_pair
+from tests.lab.support.key_pair import KeyPair, make_key_pair
 from tests.lxd_http.event_stream import EventStream
 from tests.lxd_http.messages import Request
 from tests.lxd_http.routes import answer

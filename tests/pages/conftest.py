@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.needs import require
+from tests.lab.servers.needs import require
 from tests.pages.fresh_machine import why_no_fresh_machine, why_no_packages
 from tests.pages.packages import packages_of
 

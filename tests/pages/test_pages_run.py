@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.installation.test_dev_run import DevRun, stop
-from tests.lab.lxd_server import lab_pair, why_no_lxd
-from tests.lab.needs import LAB_DIR, why_no_libvirt
-from tests.lab.own_sshd import OwnSshd, why_no_own_sshd
+from tests.lab.servers.lxd_server import lab_pair, why_no_lxd
+from tests.lab.servers.needs import LAB_DIR, why_no_libvirt
+from tests.lab.servers.own_sshd import OwnSshd, why_no_own_sshd
 from tests.pages.blocks import CHECKOUT, PAGES, SKIPS, Block, blocks_of, missing_lines
 from tests.waiting import settle
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from tests.lab.guest_image import image_file
+from tests.lab.support.guest_image import image_file
 
 ROOT_OFFSET = 49 * 2**20  # of the partition in the image; `tests/lab/build-image`
 DISK_BYTES = 12 * 2**30

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from uuid import uuid4
 
-from tests.lab.qemu_monitor import ask_qemu
+from tests.lab.servers.qemu_monitor import ask_qemu
 from tests.pages.fresh_machine import Ended, ended, in_outer_network, with_settings
 from tests.systemd.disk import make_data_disk, make_disk
 from tests.waiting import eventually

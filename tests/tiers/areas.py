@@ -175,7 +175,7 @@ def repeats(area: str, found: str, markers: Set[str]) -> bool | None:
 
 
 def area_of(path: str, markers: Set[str], parameters: str) -> str:
-    """Returns the area of a test by its file (`tests/lab/test_lxd.py`), markers and parameters (`lxd-cluster-off`)."""
+    """Returns the area of a test by its file (`tests/lab/lxd/test_lxd.py`), markers and parameters (`lxd-cluster`)."""
     if "lab" in markers and _area_of_host(parameters) == "incus":
         return "incus"
     return _area_by_folder(path, markers, parameters)

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.lab.incus_server import install_incus
+from tests.lab.servers.incus_server import install_incus
 from tests.tiers import unstable
 from tests.tiers.areas import AREAS, DEEP, LEAST_PRIVILEGE, POSTGRESQL, Area, Need
 from tests.tiers.results import Results, read

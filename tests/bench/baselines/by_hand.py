@@ -8,8 +8,8 @@ from pathlib import Path
 from uuid import uuid4
 from xml.etree import ElementTree as ET
 
-from tests.lab.lab_host import LabHost
-from tests.lab.lxd_server import LxdServer
+from tests.lab.servers.lab_host import LabHost
+from tests.lab.servers.lxd_server import LxdServer
 
 _DEADLINE_S = 300.0
 

@@ -13,9 +13,9 @@ from rackd.drivers.simulated.fault_injection import Call
 from tests.deployment.deployment import Deployment
 from tests.faults.network.cases import Action
 from tests.faults.network.site import Link, Site
-from tests.lab.lab_host import LabHost
-from tests.lab.own_libvirtd import OwnLibvirtd
-from tests.lab.own_sshd import OwnSshd
+from tests.lab.servers.lab_host import LabHost
+from tests.lab.servers.own_libvirtd import OwnLibvirtd
+from tests.lab.servers.own_sshd import OwnSshd
 
 NAME = "sim"
 _HELD: dict[Action, Call] = {

@@ -22,7 +22,7 @@ from tests.faults.real.observations import PLATFORMS
 from tests.faults.real.site import RealSite, real_site
 from tests.faults.real.trial import LabTrial, SimulatedTrial
 from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
-from tests.lab.early_reports import reporting_early
+from tests.lab.support.early_reports import reporting_early
 
 
 class _Trial(Protocol):

@@ -12,11 +12,11 @@ import libvirt
 from attrs import define, frozen
 
 from tests.faults.scenarios.cell_hosts import GuestHost
-from tests.lab.host_setup import host_bridge
-from tests.lab.incus_server import incus_server, why_no_incus
-from tests.lab.lab_host import LabHost
-from tests.lab.lxd_server import LxdServer, lab_server, why_no_lxd
-from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
+from tests.lab.servers.host_setup import host_bridge
+from tests.lab.servers.incus_server import incus_server, why_no_incus
+from tests.lab.servers.lab_host import LabHost
+from tests.lab.servers.lxd_server import LxdServer, lab_server, why_no_lxd
+from tests.lab.servers.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 
 PREFIX = "ikreal-"
 INCUS_VERSION = "7"

@@ -18,7 +18,7 @@ import pytest
 from attrs import field, frozen
 
 from development import processes
-from tests.lab.needs import why_no_libvirt
+from tests.lab.servers.needs import why_no_libvirt
 from tests.ports import free_port
 from tests.waiting import eventually, settle
 

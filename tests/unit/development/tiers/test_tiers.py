@@ -15,7 +15,7 @@ from tests.tiers.results import Failure, read
 from tests.tiers.runs import CHECKOUT
 
 TODAY = date(2026, 11, 23)
-MAY_USE_THE_IMAGE = sorted([*CHECKOUT.glob("tests/lab/test_*.py"), *CHECKOUT.glob("tests/systemd/*.py")])
+MAY_USE_THE_IMAGE = sorted([*CHECKOUT.glob("tests/lab/**/test_*.py"), *CHECKOUT.glob("tests/systemd/*.py")])
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ MAY_USE_THE_IMAGE = sorted([*CHECKOUT.glob("tests/lab/test_*.py"), *CHECKOUT.glo
         ("tests/faults/schedules/test_schedules.py", {"fault"}, "", "first"),
         ("tests/faults/test_matrix_slice.py", {"fault"}, "", "faults"),
         ("tests/faults/network/test_wires.py", {"fault"}, "", "network"),
-        ("tests/lab/test_lxd_cluster.py", {"lab"}, "", "lxd"),
-        ("tests/lab/test_lxd_cluster.py", {"lab"}, "lxd-cluster", "lxd"),
-        ("tests/lab/test_lxd_cluster.py", {"lab"}, "incus-6-cluster", "incus"),
+        ("tests/lab/clusters/test_lxd_cluster.py", {"lab"}, "", "lxd"),
+        ("tests/lab/clusters/test_lxd_cluster.py", {"lab"}, "lxd-cluster", "lxd"),
+        ("tests/lab/clusters/test_lxd_cluster.py", {"lab"}, "incus-6-cluster", "incus"),
         ("tests/faults/test_killed_lxd.py", {"lab", "fault"}, "incus-6", "incus"),
-        ("tests/lab/test_packet_capture.py", {"lab"}, "", "lxd"),
-        ("tests/lab/test_ssh_host.py", {"lab"}, "", "libvirt"),
-        ("tests/lab/test_deployment_lxd.py", {"lab", "boot"}, "", "boots"),
+        ("tests/lab/credentials/test_packet_capture.py", {"lab"}, "", "lxd"),
+        ("tests/lab/hosts/test_ssh_host.py", {"lab"}, "", "libvirt"),
+        ("tests/lab/deployment/test_deployment_lxd.py", {"lab", "boot"}, "", "boots"),
         ("tests/clients/test_juju.py", set(), "", "clients"),
         ("tests/pages/test_page_blocks.py", set(), "", "first"),
         ("tests/systemd/test_installed_guest.py", {"lab"}, "", "systemd"),
@@ -95,7 +95,7 @@ def test_workers_have_own_networks_unless_one_libvirtd_serves_them(
 @pytest.mark.parametrize("path", MAY_USE_THE_IMAGE, ids=lambda path: path.name)
 def test_the_area_of_a_test_that_boots_the_image_builds_it(path: Path) -> None:
     """It is built outside the namespace of the tests, which has no network."""
-    if "from tests.lab.guest_image import" in path.read_text("utf-8"):
+    if "from tests.lab.support.guest_image import" in path.read_text("utf-8"):
         assert Need.IMAGES in AREAS[area_of(str(path.relative_to(CHECKOUT)), {"lab"}, "")].needs
 
 

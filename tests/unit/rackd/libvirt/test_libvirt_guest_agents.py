@@ -1,4 +1,4 @@
-"""Which guest agents are asked for addresses, and how long; tests/lab/test_deployment_libvirt.py asks a real one."""
+"""Which guest agents are asked for addresses, and how long; tests/lab/deployment asks a real one."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from rackd.drivers.lxd.connection.shared_tls import SharedTls
 from rackd.drivers.lxd.connection.tls import context
-from tests.lab.key_pair import KeyPair, make_key_pair
+from tests.lab.support.key_pair import KeyPair, make_key_pair
 
 LONG_S = 60.0  # only a broken connection takes as long
 LARGE = bytes(8 * 1024 * 1024)  # more than the kernel buffers

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from common.trust.certificates import make_key
 from regiond.credentials.certificates import make_ssh_key_pair
-from tests.lab.secret_search import SecretSearch
+from tests.lab.support.secret_search import SecretSearch
 
 RSA_KEY = (
     rsa.generate_private_key(public_exponent=65537, key_size=2048)

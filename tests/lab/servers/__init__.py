@@ -1,0 +1,1 @@
+"""Hypervisors of the lab, and what they need of the machine."""

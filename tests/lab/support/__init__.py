@@ -1,0 +1,1 @@
+"""Guests, images, keys and deployments that tests of several rooms use."""
