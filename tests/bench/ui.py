@@ -23,7 +23,7 @@ from tests.deployment.deployment import Deployment
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from tests.browser.visitor import Visitor
+    from tests.browser.support.visitor import Visitor
 
 MAX_SENT_KB = 30  # of a page, compressed: what travels
 MAX_RENDER_MS, MAX_SWAP_MS, MAX_EVENT_MS = 500, 100, 1000
@@ -73,9 +73,9 @@ class Place:
 
 async def measure(bench: Bench) -> list[Line]:
     try:
-        from tests.browser.chromium import CHROMIUM, chromium  # only this figure needs a browser
-        from tests.browser.fleet import add_administrator_with_password
-        from tests.browser.visitor import visitor
+        from tests.browser.support.chromium import CHROMIUM, chromium  # only this figure needs a browser
+        from tests.browser.support.fleet import add_administrator_with_password
+        from tests.browser.support.visitor import visitor
     except ImportError as missing:
         raise CannotMeasure(str(missing)) from missing
     if shutil.which(CHROMIUM) is None:

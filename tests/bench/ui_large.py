@@ -13,7 +13,7 @@ from tests.bench.measuring import Bench, CannotMeasure, Line
 from tests.deployment.deployment import Deployment
 
 if TYPE_CHECKING:
-    from tests.browser.visitor import Visitor
+    from tests.browser.support.visitor import Visitor
 
 PLACES = (
     ui.Place(key="large.overview", what="overview, 20,000 VMs", path="overview", changes=False),
@@ -31,9 +31,9 @@ PLACES = (
 
 async def measure(bench: Bench) -> list[Line]:
     try:
-        from tests.browser.chromium import CHROMIUM, chromium  # only these figures need a browser
-        from tests.browser.fleet import add_administrator_with_password
-        from tests.browser.visitor import visitor
+        from tests.browser.support.chromium import CHROMIUM, chromium  # only these figures need a browser
+        from tests.browser.support.fleet import add_administrator_with_password
+        from tests.browser.support.visitor import visitor
     except ImportError as missing:
         raise CannotMeasure(str(missing)) from missing
     if shutil.which(CHROMIUM) is None:

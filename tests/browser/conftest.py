@@ -12,7 +12,7 @@ from tests.waiting import settle
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
-    from tests.browser.visitor import Visitor
+    from tests.browser.support.visitor import Visitor
     from tests.deployment.deployment import Deployment
 
 
@@ -27,8 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def opened_routes(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test that does not open the routes of its marker `opens`."""
     from regiond.ui.web_request import UI
-    from tests.browser.crawl import route_of
-    from tests.browser.visitor import OPENED
+    from tests.browser.support.crawl import route_of
+    from tests.browser.support.visitor import OPENED
 
     OPENED.clear()
     yield
@@ -38,7 +38,7 @@ def opened_routes(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    from tests.browser import chromium as browsers
+    from tests.browser.support import chromium as browsers
 
     running = browsers.chromium()
     yield settle(running.__aenter__())
@@ -48,7 +48,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def fleet(innkeeper: Deployment) -> Deployment:
     """`alder` has two NUMA nodes, huge pages and virtual functions, and two machines; `birch` is small."""
-    from tests.browser.fleet import add_fleet
+    from tests.browser.support.fleet import add_fleet
 
     settle(add_fleet(innkeeper))
     return innkeeper
@@ -67,7 +67,7 @@ def plain(chromium: Browser, fleet: Deployment) -> Iterator[Visitor]:
 
 
 def _administrator(chromium: Browser, fleet: Deployment, *, scripts: bool) -> Iterator[Visitor]:
-    from tests.browser.visitor import visitor
+    from tests.browser.support.visitor import visitor
 
     came = settle(visitor(chromium, fleet, "mira", scripts=scripts))
     settle(came.enter())

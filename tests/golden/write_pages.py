@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from tests.browser.crawl import crawl
-from tests.browser.fleet import PASSWORD, add_fleet, give_password
-from tests.browser.furnished import furnish
+from tests.browser.support.crawl import crawl
+from tests.browser.support.fleet import PASSWORD, add_fleet, give_password
+from tests.browser.support.furnished import furnish
 from tests.deployment.deployment import Deployment
 from tests.golden.normalised_html import normalised_page
 from tests.golden.pages import FOLDER

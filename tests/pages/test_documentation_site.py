@@ -20,7 +20,7 @@ import pytest
 from playwright.async_api import expect
 
 from development.releases.versioned_site import add
-from tests.browser.chromium import chromium
+from tests.browser.support.chromium import chromium
 from tests.pages.blocks import CHECKOUT
 from tests.pages.fresh_machine import in_outer_network
 

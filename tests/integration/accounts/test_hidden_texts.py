@@ -17,7 +17,7 @@ from innkeeper.rpc import PowerAction, connect
 from regiond.api.replies import Reply
 from regiond.requests.audience import HIDDEN_REASON
 from regiond.ui.pages import PAGES
-from tests.browser.fleet import PASSWORD, give_password
+from tests.browser.support.fleet import PASSWORD, give_password
 from tests.deployment.deployment import Deployment
 from tests.integration.accounts.test_role_matrix import each_call
 from tests.integration.accounts.test_roles import client_folder

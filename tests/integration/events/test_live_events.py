@@ -8,7 +8,7 @@ import pytest
 
 from regiond.machines.values.states import MachineState
 from regiond.requests.caller import Caller
-from tests.browser.fleet import PASSWORD
+from tests.browser.support.fleet import PASSWORD
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.test_ownership_matrix import becomes, callers
 from tests.integration.support.tables import rows, sql

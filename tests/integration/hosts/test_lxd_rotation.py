@@ -13,7 +13,7 @@ from common.trust.certificates import utc_now
 from regiond.hosts.trust.certificate_expiry import report_expiring_certificates
 from regiond.hosts.views import view_store
 from regiond.requests.caller import Caller
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed

@@ -11,7 +11,7 @@ from common.errors import InvalidRequest, NotAllowed
 from innkeeper.request_body import Body
 from regiond.db import migrations
 from regiond.images.service import Images
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.disk_images import raw_disk, upload
 from tests.integration.images.test_image_upload_command import logged_in

@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from common.maas.inventory import Machine, User
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.maas.test_maas_import import begin, inventory
 from tests.integration.support.web_client import Answer, WebClient

@@ -11,9 +11,9 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from attrs import define, field, frozen
 
-from tests.browser.crawl import crawl, route_of
-from tests.browser.fleet import PASSWORD, add_fleet
-from tests.browser.furnished import LONG, furnish
+from tests.browser.support.crawl import crawl, route_of
+from tests.browser.support.fleet import PASSWORD, add_fleet
+from tests.browser.support.furnished import LONG, furnish
 from tests.deployment.deployment import Deployment
 from tests.integration.pages.test_translated_pages import DATA, english_in
 from tests.integration.support.web_client import Answer, WebClient
@@ -21,7 +21,7 @@ from tests.unit.support.pseudo_language import Pseudo
 from tests.waiting import settle
 
 if TYPE_CHECKING:
-    from tests.browser.visitor import Visitor
+    from tests.browser.support.visitor import Visitor
 
 UI = "/MAAS/ui/"
 # Pages with other texts than those to which links lead: lists in which nothing is found.

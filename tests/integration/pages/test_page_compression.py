@@ -10,7 +10,7 @@ import pytest
 
 from regiond.accounts.csrf import csrf_secret
 from tests.bench.prefilled import prefill
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import WebClient
 from tests.waiting import settle

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from regiond.ui.serving import stream as page_stream
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.pages.test_page_streams import logged_in, stream
 from tests.integration.support.web_client import WebClient

@@ -9,7 +9,7 @@ import pytest
 
 from tests.bench.prefilled import prefill
 from tests.bench.ui import MAX_SENT_KB
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import WebClient
 

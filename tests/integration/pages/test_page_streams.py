@@ -12,7 +12,7 @@ import pytest
 
 from regiond.ui.serving import stream as page_stream
 from regiond.ui.serving.stream import MAX_PER_ACCOUNT
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import WebClient
 from tests.waiting import eventually, settle

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.browser.fleet import PASSWORD, add_fleet
+from tests.browser.support.fleet import PASSWORD, add_fleet
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import WebClient
 from tests.unit.support.pseudo_language import Pseudo

@@ -15,7 +15,7 @@ from regiond.clusters.model import ClusterView
 from regiond.clusters.service import apply_membership
 from regiond.ui.clusters import cluster_pages
 from regiond.ui.web_request import UI
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.hosts.test_clusters import FACTS
 from tests.integration.machines.deployment.test_deployments import database

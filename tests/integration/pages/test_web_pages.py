@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from regiond.ui.machines.compose import compose_page
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.support.tables import sql

@@ -11,7 +11,7 @@ import pytest
 
 from regiond.ui.hosts.bulk_page import ACTIONS as HOST_ACTIONS
 from regiond.ui.machines.bulk.bulk_actions import ACTIONS as VM_ACTIONS
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import WebClient
 from tests.unit.regiond.ui.machines.test_questions import ASKS, FORMS, TEMPLATES

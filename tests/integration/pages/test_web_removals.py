@@ -12,7 +12,7 @@ from attrs import evolve
 
 from common.guests.compose_request import ComposeRequest
 from regiond.clusters.service import apply_membership
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.accounts.test_zone_races import UncommittedDatabase, started

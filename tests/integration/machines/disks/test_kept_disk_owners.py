@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from common.errors import WrongState
-from tests.browser.fleet import PASSWORD
+from tests.browser.support.fleet import PASSWORD
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.disks.test_disk_changes import GB, add, attached, composed, path, remove, sizes, volumes
 from tests.integration.pages.machines.test_web_disks import UI, client

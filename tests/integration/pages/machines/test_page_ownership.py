@@ -16,7 +16,7 @@ from regiond.ui.machines.bulk.bulk_actions import ACTIONS as BULK_ACTIONS
 from regiond.ui.machines.machine_actions import ACTIONS as VM_ACTIONS
 from regiond.ui.pages import PAGES
 from regiond.ui.rendering.page import Page
-from tests.browser.fleet import PASSWORD, give_password
+from tests.browser.support.fleet import PASSWORD, give_password
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.test_ownership_matrix import CASES, WHOSE, becomes, begun, callers, facts
 from tests.integration.support.two_pools import NATIVE, USERNAMES, Contents, Role, two_pools

@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from regiond.ui.machines.bulk import bulk_run
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.bulk.test_bulk import composed, ids
 from tests.integration.machines.test_machine_lock import make_deployed

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from regiond.operations.model import Operation
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import Answer, WebClient
 from tests.waiting import eventually, settle

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.browser.fleet import PASSWORD
+from tests.browser.support.fleet import PASSWORD
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.bulk.test_bulk import ids
 from tests.integration.machines.bulk.test_bulk_resize import composed, sizes

@@ -1,0 +1,1 @@
+"""Chromium, its visitors and the regions that they visit."""
