@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.contract.driver_fixtures import DriverFixture, MakeFixture
+    from tests.contract.support.driver_fixtures import DriverFixture, MakeFixture
 
 
 @pytest.hookimpl(tryfirst=True)

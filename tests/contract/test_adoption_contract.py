@@ -9,7 +9,7 @@ from attrs import evolve
 
 from common.errors import NameTaken, NotFound
 from common.values import Guest, GuestRef, OwnershipMarker, PowerAction, PowerState
-from tests.contract.driver_fixtures import EVERY_HOST, INSTALLATION, DriverFixture, spec_for
+from tests.contract.support.driver_fixtures import EVERY_HOST, INSTALLATION, DriverFixture, spec_for
 
 GRACE_S = 0.5
 

@@ -14,11 +14,7 @@ from common.guests.guest_content import DiskSource, GuestContent
 from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.hosts.discovery import VolumeRef
 from common.values import Guest, PowerAction, PowerState
-from tests.contract.driver_fixtures import Capability, CapableFixture, DriverFixture, requires, spec_for
-from tests.contract.guest_samples import DISK_BYTES, volumes_of
-from tests.contract.test_deployment_contract import content as image_content
-from tests.contract.test_deployment_contract import seed
-from tests.contract.test_disk_changes_contract import (
+from tests.contract.disks.test_disk_changes_contract import (
     NO_POOL,
     TOO_LARGE_BYTES,
     composed,
@@ -28,6 +24,10 @@ from tests.contract.test_disk_changes_contract import (
     sizes_of,
     switch,
 )
+from tests.contract.running.test_deployment_contract import content as image_content
+from tests.contract.running.test_deployment_contract import seed
+from tests.contract.support.driver_fixtures import Capability, CapableFixture, DriverFixture, requires, spec_for
+from tests.contract.support.guest_samples import DISK_BYTES, volumes_of
 
 CLONES = requires(Capability.DISK_MOVES)
 MAC_ADDRESS = "52:54:00:00:00:c1"

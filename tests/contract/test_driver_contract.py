@@ -12,8 +12,8 @@ from common.errors import NameTaken, NotFound, OutOfCapacity
 from common.guests.guest_spec import GuestSpec
 from common.hosts.discovery import Discovery
 from common.values import Guest, GuestChange, GuestEvent, OwnershipMarker, PowerAction, PowerState
-from tests.contract.driver_fixtures import EVERY_HOST, INSTALLATION, DriverFixture, spec_for
-from tests.contract.guest_samples import volumes_of
+from tests.contract.support.driver_fixtures import EVERY_HOST, INSTALLATION, DriverFixture, spec_for
+from tests.contract.support.guest_samples import volumes_of
 from tests.same_facts import without_other_use
 from tests.waiting import eventually
 

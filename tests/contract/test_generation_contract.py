@@ -11,9 +11,16 @@ from common.errors import NotFound
 from common.guest_facts import MAX_GENERATION
 from common.guests.guest_spec import GuestSpec
 from common.values import Guest, PowerAction, PowerState
-from tests.contract.driver_fixtures import EVERY_HOST, Capability, CapableFixture, DriverFixture, requires, spec_for
+from tests.contract.running.test_deployment_contract import content, seed
+from tests.contract.support.driver_fixtures import (
+    EVERY_HOST,
+    Capability,
+    CapableFixture,
+    DriverFixture,
+    requires,
+    spec_for,
+)
 from tests.contract.test_clone_contract import CLONES, cloned
-from tests.contract.test_deployment_contract import content, seed
 
 GRACE_S = 0.1
 

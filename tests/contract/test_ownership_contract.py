@@ -10,8 +10,8 @@ from attrs import evolve
 from common.errors import NameTaken, NotFound
 from common.guests.guest_spec import GuestSpec
 from common.values import Guest, OwnershipMarker, PowerAction
-from tests.contract.driver_fixtures import EVERY_HOST, INSTALLATION, DriverFixture, spec_for
-from tests.contract.guest_samples import volumes_of
+from tests.contract.support.driver_fixtures import EVERY_HOST, INSTALLATION, DriverFixture, spec_for
+from tests.contract.support.guest_samples import volumes_of
 
 pytestmark = EVERY_HOST
 GRACE_S = 0.5

@@ -11,7 +11,7 @@ import pytest
 
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
-from tests.contract.libvirt_fixtures import QemuFixture, qemu_fixture
+from tests.contract.support.libvirt_fixtures import QemuFixture, qemu_fixture
 from tests.lab.servers.every_product import cluster_of, pair_of, parametrize, server_of
 from tests.lab.servers.host_setup import host_interface, huge_pages
 from tests.lab.servers.lab_host import LabHost

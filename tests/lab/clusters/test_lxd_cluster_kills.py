@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import HostUnreachable
 from common.values import PowerAction, PowerState
-from tests.contract.guest_samples import volumes_of
+from tests.contract.support.guest_samples import volumes_of
 from tests.lab.clusters.test_lxd_cluster import is_reachable, opened
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.support.key_pair import KeyPair

@@ -14,7 +14,7 @@ from common.values import HostAccess, PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from regiond.machines.core.guest_spec import name_of_new_volume
-from tests.contract.guest_samples import new_marker, volumes_of
+from tests.contract.support.guest_samples import new_marker, volumes_of
 from tests.lab.conftest import INSTALLATION
 from tests.lab.servers.every_product import server_of
 from tests.lab.servers.lxd_server import LxdServer

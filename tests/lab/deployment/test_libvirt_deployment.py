@@ -23,9 +23,9 @@ from rackd.drivers.libvirt.deployment.images import copy_image, find_image, remo
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests.disks.pools import guest_pool
 from rackd.drivers.libvirt.image_names import STALE_AFTER_S
-from tests.contract.guest_samples import DISK_BYTES, nic, small_guest, volumes_of
-from tests.contract.libvirt_fixtures import SYSTEM, QemuFixture
-from tests.contract.test_deployment_contract import Content
+from tests.contract.running.test_deployment_contract import Content
+from tests.contract.support.guest_samples import DISK_BYTES, nic, small_guest, volumes_of
+from tests.contract.support.libvirt_fixtures import SYSTEM, QemuFixture
 from tests.disk_images import qcow2
 from tests.lab.conftest import INSTALLATION
 from tests.lab.support.libvirt_specs import small_spec

@@ -15,8 +15,8 @@ from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.guests.rebuild.replacement import TRIES
 from rackd.drivers.lxd.inventory.ownership import ERASING_KEY, replacement_name
-from tests.contract.guest_samples import nic, volumes_of
-from tests.contract.test_deployment_contract import content, seed
+from tests.contract.running.test_deployment_contract import content, seed
+from tests.contract.support.guest_samples import nic, volumes_of
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.support.key_pair import KeyPair
 from tests.lab.support.lxd_specs import driver_through, small_spec

@@ -14,8 +14,8 @@ from common.guests.deployment_spec import ImageFormat, ImageRef
 from rackd.drivers.lxd.connection.response_body import BEGINNING_BYTES
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
-from tests.contract.guest_samples import volumes_of
-from tests.contract.test_deployment_contract import seed
+from tests.contract.running.test_deployment_contract import seed
+from tests.contract.support.guest_samples import volumes_of
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.in_process import deployed
 from tests.lab.servers.lxd_server import LxdServer, lab_server, why_no_lxd

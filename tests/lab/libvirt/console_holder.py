@@ -16,7 +16,7 @@ from common.values import PowerAction
 from rackd.drivers.contract import ConsoleStream
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
-from tests.contract.guest_samples import new_marker, small_guest
+from tests.contract.support.guest_samples import new_marker, small_guest
 from tests.lab.conftest import INSTALLATION
 
 

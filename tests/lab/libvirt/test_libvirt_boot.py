@@ -16,9 +16,9 @@ from common.disks.volume_names import serial_log_name
 from common.guests.deployment_spec import ImageFormat, ImageRef
 from common.guests.guest_spec import GuestSpec
 from common.values import NicKind, PowerAction
-from tests.contract.boot_sector import boot_sector, bootable_iso
-from tests.contract.guest_samples import nic
-from tests.contract.libvirt_fixtures import QemuFixture
+from tests.contract.support.boot_sector import boot_sector, bootable_iso
+from tests.contract.support.guest_samples import nic
+from tests.contract.support.libvirt_fixtures import QemuFixture
 from tests.lab.servers.libvirt_network import LabNetwork, lab_network
 from tests.lab.support.libvirt_specs import small_spec
 from tests.waiting import eventually

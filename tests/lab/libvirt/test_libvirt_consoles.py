@@ -14,7 +14,7 @@ import pytest
 from common.values import PowerAction
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
-from tests.contract.guest_samples import new_marker, small_guest
+from tests.contract.support.guest_samples import new_marker, small_guest
 from tests.descriptors import descriptors
 from tests.lab.conftest import INSTALLATION
 from tests.lab.servers.lab_host import LabHost

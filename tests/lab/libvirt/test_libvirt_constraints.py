@@ -15,8 +15,8 @@ from common.disks.volume_names import seed_name
 from common.errors import DriverFailed, InnkeeperError, NotFound, OutOfCapacity, WrongState
 from common.guests.guest_spec import GuestSpec, NicAddress, NicSpec
 from common.values import GuestNic, NicKind, PowerAction, PowerState
-from tests.contract.guest_samples import volumes_of
-from tests.contract.libvirt_fixtures import QemuFixture, qemu_fixture
+from tests.contract.support.guest_samples import volumes_of
+from tests.contract.support.libvirt_fixtures import QemuFixture, qemu_fixture
 from tests.lab.conftest import INSTALLATION
 from tests.lab.servers.host_setup import HUGE_PAGE_KIB, huge_pages, run
 from tests.lab.servers.libvirt_network import SUBNET, LabNetwork, lab_network

@@ -12,8 +12,8 @@ import pytest
 
 from common.errors import InnkeeperError
 from common.values import Guest, GuestDisk, StoragePool
-from tests.contract.guest_samples import new_marker, small_guest
-from tests.contract.libvirt_fixtures import QemuFixture, pool_element
+from tests.contract.support.guest_samples import new_marker, small_guest
+from tests.contract.support.libvirt_fixtures import QemuFixture, pool_element
 from tests.deployment.deployment import Deployment
 from tests.lab.conftest import INSTALLATION
 from tests.lab.servers.lab_host import LabHost

@@ -27,9 +27,9 @@ from rackd.drivers.libvirt.definitions.domain_xml import (
 )
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.guests import live_devices
-from tests.contract.boot_sector import returning_sector
-from tests.contract.guest_samples import free_serial, volumes_of
-from tests.contract.libvirt_fixtures import QemuFixture
+from tests.contract.support.boot_sector import returning_sector
+from tests.contract.support.guest_samples import free_serial, volumes_of
+from tests.contract.support.libvirt_fixtures import QemuFixture
 from tests.disk_images import overlay_head
 from tests.lab.servers.needs import require, why_no_logical_volumes, why_no_volume_groups
 from tests.lab.servers.volume_group import VolumeGroup, volume_group

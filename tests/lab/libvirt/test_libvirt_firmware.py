@@ -11,7 +11,7 @@ from attrs import evolve
 
 from common.guests.guest_spec import GuestSpec
 from common.values import PowerAction, PowerState
-from tests.contract.libvirt_fixtures import QemuFixture
+from tests.contract.support.libvirt_fixtures import QemuFixture
 from tests.lab.servers.needs import require, why_no_tpm
 from tests.lab.support.libvirt_specs import small_spec
 

@@ -10,9 +10,9 @@ from common.disks.volume_names import serial_log_name
 from common.errors import WrongState
 from common.guests.guest_spec import GuestSpec
 from common.hosts.discovery import VolumeRef
-from tests.contract.guest_samples import volumes_of
-from tests.contract.libvirt_fixtures import QemuFixture, disk_element
-from tests.contract.test_deployment_contract import Content
+from tests.contract.running.test_deployment_contract import Content
+from tests.contract.support.guest_samples import volumes_of
+from tests.contract.support.libvirt_fixtures import QemuFixture, disk_element
 from tests.disk_images import overlay_head
 from tests.lab.support.libvirt_specs import small_spec
 

@@ -10,8 +10,8 @@ from attrs import evolve
 from common.boot import BootDevice, BootOnce
 from common.guests.sizes import GuestSize
 from common.values import NicKind, PowerAction
-from tests.contract.guest_samples import nic
-from tests.contract.libvirt_fixtures import QemuFixture
+from tests.contract.support.guest_samples import nic
+from tests.contract.support.libvirt_fixtures import QemuFixture
 from tests.lab.support.libvirt_specs import small_spec
 
 OTHERS = """<libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0">

@@ -15,7 +15,7 @@ from common.disks.volume_names import volume_name
 from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.hosts.discovery import VolumeRef
 from common.values import PowerAction, PowerState
-from tests.contract.libvirt_fixtures import QemuFixture
+from tests.contract.support.libvirt_fixtures import QemuFixture
 from tests.lab.libvirt.test_libvirt_disks import composed, definitions, disk_of, domain_of
 from tests.lab.servers.needs import require, why_no_logical_volumes, why_no_volume_groups
 from tests.lab.servers.volume_group import VolumeGroup, volume_group

@@ -15,9 +15,9 @@ from common.errors import WrongState
 from common.guests.guest_spec import GuestSpec, NicSpec
 from common.values import NicKind, PowerAction, PowerState
 from rackd.drivers.libvirt.guests import live_devices
-from tests.contract.boot_sector import returning_sector
-from tests.contract.guest_samples import address, nic, volumes_of
-from tests.contract.libvirt_fixtures import QemuFixture
+from tests.contract.support.boot_sector import returning_sector
+from tests.contract.support.guest_samples import address, nic, volumes_of
+from tests.contract.support.libvirt_fixtures import QemuFixture
 from tests.lab.servers.host_setup import host_bridge
 from tests.lab.servers.libvirt_network import SUBNET, LabNetwork, lab_network
 from tests.lab.support.libvirt_specs import small_spec

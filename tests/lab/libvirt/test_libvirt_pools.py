@@ -11,8 +11,8 @@ from attrs import evolve
 from common.errors import DriverFailed, OutOfCapacity
 from common.guests.guest_spec import GuestSpec
 from common.values import PowerAction
-from tests.contract.guest_samples import new_marker, small_guest, volumes_of
-from tests.contract.libvirt_fixtures import QemuFixture
+from tests.contract.support.guest_samples import new_marker, small_guest, volumes_of
+from tests.contract.support.libvirt_fixtures import QemuFixture
 from tests.lab.conftest import INSTALLATION
 from tests.lab.servers.needs import require, why_no_logical_volumes, why_no_volume_groups
 from tests.lab.servers.volume_group import SIZE_MIB, VolumeGroup, run, volume_group

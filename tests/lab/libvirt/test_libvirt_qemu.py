@@ -20,9 +20,9 @@ from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests.compose import undo
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS
-from tests.contract.boot_sector import GREETING, boot_sector
-from tests.contract.guest_samples import new_marker, volumes_of
-from tests.contract.libvirt_fixtures import QemuFixture, disk_element, qemu_fixture
+from tests.contract.support.boot_sector import GREETING, boot_sector
+from tests.contract.support.guest_samples import new_marker, volumes_of
+from tests.contract.support.libvirt_fixtures import QemuFixture, disk_element, qemu_fixture
 from tests.lab.conftest import INSTALLATION
 from tests.lab.servers.own_libvirtd import OwnLibvirtd
 from tests.lab.support.libvirt_specs import small_spec

@@ -10,7 +10,7 @@ from common.errors import WrongState
 from common.guests.guest_spec import GuestSpec
 from common.guests.sizes import GuestSize
 from common.values import PowerAction, PowerState
-from tests.contract.libvirt_fixtures import QemuFixture
+from tests.contract.support.libvirt_fixtures import QemuFixture
 from tests.lab.support.libvirt_specs import small_spec
 
 

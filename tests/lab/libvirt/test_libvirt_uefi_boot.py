@@ -15,9 +15,9 @@ import pytest
 
 from common.disks.volume_names import serial_log_name
 from common.values import NicKind, PowerAction
-from tests.contract.guest_samples import nic
-from tests.contract.libvirt_fixtures import QemuFixture
-from tests.contract.uefi_program import uefi_program
+from tests.contract.support.guest_samples import nic
+from tests.contract.support.libvirt_fixtures import QemuFixture
+from tests.contract.support.uefi_program import uefi_program
 from tests.lab.servers.libvirt_network import SUBNET, lab_network
 from tests.lab.support.libvirt_specs import small_spec
 from tests.waiting import eventually

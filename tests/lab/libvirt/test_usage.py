@@ -8,7 +8,7 @@ from common.guests.guest_spec import GuestSpec
 from common.values import PowerAction
 from rackd.drivers.contract import Driver
 from rackd.usage.history import HostHistory, Reading
-from tests.contract.libvirt_fixtures import QemuFixture
+from tests.contract.support.libvirt_fixtures import QemuFixture
 from tests.lab.support.libvirt_specs import small_spec
 from tests.waiting import eventually
 

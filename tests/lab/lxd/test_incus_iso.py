@@ -16,9 +16,9 @@ from common.boot import BootDevice, BootOnce
 from common.guests.deployment_spec import ImageFormat, ImageRef
 from common.guests.guest_spec import GuestSpec
 from common.values import PowerAction
-from tests.contract.driver_fixtures import INSTALLATION, DriverFixture, spec_for
-from tests.contract.lxd_fixtures import IncusFixture, incus_fixture
-from tests.contract.uefi_iso import uefi_iso
+from tests.contract.support.driver_fixtures import INSTALLATION, DriverFixture, spec_for
+from tests.contract.support.lxd_fixtures import IncusFixture, incus_fixture
+from tests.contract.support.uefi_iso import uefi_iso
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.disks.test_disk_changes import path
 from tests.integration.support.images import add_image

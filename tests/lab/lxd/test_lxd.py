@@ -17,7 +17,7 @@ from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
-from tests.contract.guest_samples import volumes_of
+from tests.contract.support.guest_samples import volumes_of
 from tests.lab.conftest import INSTALLATION
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.support.key_pair import KeyPair, make_key_pair

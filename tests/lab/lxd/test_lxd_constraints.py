@@ -17,7 +17,7 @@ from common.guests.guest_spec import NicAddress, NicSpec
 from common.values import Guest, GuestNic, HostFacts, NicKind, PowerAction, PowerState
 from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.driver import LxdDriver
-from tests.contract.guest_samples import volumes_of
+from tests.contract.support.guest_samples import volumes_of
 from tests.lab.servers.host_setup import HUGE_PAGE_KIB, host_bridge, run
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.support.key_pair import KeyPair

@@ -18,7 +18,7 @@ from common.guests.sizes import DiskSize
 from common.values import Guest, GuestRef, PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
-from tests.contract.guest_samples import DISK_BYTES, volumes_of
+from tests.contract.support.guest_samples import DISK_BYTES, volumes_of
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.servers.needs import require, why_no_lxd_pool
 from tests.lab.support.key_pair import KeyPair

@@ -17,8 +17,8 @@ from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.values import NicKind, PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
-from tests.contract.guest_samples import DISK_BYTES, nic
-from tests.contract.test_own_images_contract import ref
+from tests.contract.running.test_own_images_contract import ref
+from tests.contract.support.guest_samples import DISK_BYTES, nic
 from tests.lab.servers.lxd_server import LxdServer, booting_server, why_no_lxd
 from tests.lab.servers.needs import require
 from tests.lab.support.guest_image import BOOT_S, SshKey, image_file

@@ -14,7 +14,7 @@ from common.errors import WrongState
 from common.guests.guest_spec import GuestSpec, NicAddress, NicSpec
 from common.values import NicKind, PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
-from tests.contract.guest_samples import nic, volumes_of
+from tests.contract.support.guest_samples import nic, volumes_of
 from tests.lab.servers.host_setup import host_bridge
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.support.lxd_specs import small_spec

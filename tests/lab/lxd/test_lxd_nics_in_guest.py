@@ -10,7 +10,7 @@ import pytest
 from common.values import NicKind, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
-from tests.contract.guest_samples import nic
+from tests.contract.support.guest_samples import nic
 from tests.lab.lxd.test_lxd_disks_in_guest import PREFIX, address_of, answering, started
 from tests.lab.servers.host_setup import host_bridge
 from tests.lab.servers.lxd_server import LxdServer, booting_server, why_no_lxd

@@ -10,8 +10,8 @@ from attrs import evolve
 from common.errors import OutOfCapacity, Unsupported
 from common.values import PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
-from tests.contract.guest_samples import DISK_BYTES, volumes_of
-from tests.contract.test_deployment_contract import content, seed
+from tests.contract.running.test_deployment_contract import content, seed
+from tests.contract.support.guest_samples import DISK_BYTES, volumes_of
 from tests.lab.servers.host_setup import run
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.servers.needs import LAB_DIR, require, why_no_lxd_pool

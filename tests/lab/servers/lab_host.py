@@ -12,7 +12,7 @@ import libvirt
 from rackd.drivers.libvirt.connection.errors import ensure_event_loop
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.definitions.metadata import MARKER_NAMESPACE
-from tests.contract.libvirt_fixtures import WITH_ALL, disk_element
+from tests.contract.support.libvirt_fixtures import WITH_ALL, disk_element
 
 MIB = 1024 * 1024
 FOREIGN_DISK_BYTES = 16 * MIB

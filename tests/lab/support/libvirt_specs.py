@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from common.guests.guest_spec import GuestSpec
-from tests.contract.guest_samples import new_marker, small_guest
-from tests.contract.libvirt_fixtures import QemuFixture
+from tests.contract.support.guest_samples import new_marker, small_guest
+from tests.contract.support.libvirt_fixtures import QemuFixture
 from tests.lab.conftest import INSTALLATION
 
 DISK_BYTES = 4 * 1024 * 1024

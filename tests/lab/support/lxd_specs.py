@@ -13,7 +13,7 @@ from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.driver import LxdDriver
 from regiond.machines.core.guest_spec import name_of_new_volume
-from tests.contract.guest_samples import new_marker, small_guest
+from tests.contract.support.guest_samples import new_marker, small_guest
 from tests.lab.conftest import INSTALLATION
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.support.key_pair import KeyPair

@@ -23,9 +23,9 @@ from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests import live_devices
 from rackd.drivers.libvirt.guests.disks import disk_changes
 from rackd.drivers.libvirt.xml import attribute, parse
-from tests.contract.guest_samples import DISK_BYTES, small_guest
-from tests.contract.libvirt_fixtures import disk_element
-from tests.contract.libvirt_node import NODE, opened
+from tests.contract.support.guest_samples import DISK_BYTES, small_guest
+from tests.contract.support.libvirt_fixtures import disk_element
+from tests.contract.support.libvirt_node import NODE, opened
 
 GROUP = '<pool type="logical"><name>group</name><target><path>/dev/group</path></target></pool>'
 NO_SLOT = DriverFailed("Cannot attach a device: internal error: No more available PCI slots")

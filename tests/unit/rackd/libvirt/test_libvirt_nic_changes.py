@@ -27,8 +27,8 @@ from rackd.drivers.libvirt.definitions.metadata import (
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests import live_devices, nic_changes, sriov
 from rackd.drivers.libvirt.xml import attribute, parse
-from tests.contract.guest_samples import address, nic, small_guest
-from tests.contract.libvirt_node import opened
+from tests.contract.support.guest_samples import address, nic, small_guest
+from tests.contract.support.libvirt_node import opened
 
 NO_SLOT = DriverFailed("Cannot attach a device: internal error: No more available PCI slots")
 LIVE, PERSISTENT = 0, 2

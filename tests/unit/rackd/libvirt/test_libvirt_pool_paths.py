@@ -12,7 +12,7 @@ from common.errors import NotFound, WrongState
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.guests.disks.pools import GuestPool, guest_pool
 from rackd.drivers.libvirt.inventory.pool_paths import PoolPaths
-from tests.contract.libvirt_node import opened
+from tests.contract.support.libvirt_node import opened
 
 IMAGES, BY_PATH = "/var/lib/libvirt/images", "/dev/disk/by-path"
 ROOTS = {

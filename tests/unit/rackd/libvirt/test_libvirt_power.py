@@ -15,8 +15,8 @@ from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests.power import START_TRIES, switch
-from tests.contract.guest_samples import small_guest
-from tests.contract.libvirt_node import opened
+from tests.contract.support.guest_samples import small_guest
+from tests.contract.support.libvirt_node import opened
 from tests.signatures import in_place_of
 
 TAKEN = (

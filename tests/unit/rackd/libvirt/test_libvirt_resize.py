@@ -21,8 +21,8 @@ from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests import resizing
-from tests.contract.guest_samples import small_guest
-from tests.contract.libvirt_node import opened
+from tests.contract.support.guest_samples import small_guest
+from tests.contract.support.libvirt_node import opened
 
 TRAITS = HostTraits(kernel_architecture="x86_64", architecture="amd64", domain_type="kvm", privileged=True)
 

@@ -23,8 +23,8 @@ from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests.disks import volumes
 from rackd.drivers.libvirt.guests.disks.volume_users import VolumeUsers, file_on_this_computer
 from rackd.drivers.libvirt.xml import parse
-from tests.contract.guest_samples import small_guest
-from tests.contract.libvirt_node import opened
+from tests.contract.support.guest_samples import small_guest
+from tests.contract.support.libvirt_node import opened
 
 INSTALLATION = UUID(int=7)
 MARKER = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())

@@ -17,7 +17,7 @@ from common.values import NicKind, OwnershipMarker
 from rackd.drivers.libvirt.addresses import cloud_init_seed
 from rackd.drivers.libvirt.addresses.delivery import Reservation, check_free, delivery, is_reserved, serving
 from rackd.drivers.libvirt.definitions.metadata import metadata_element, reservations_in, set_reservations
-from tests.contract.guest_samples import small_guest
+from tests.contract.support.guest_samples import small_guest
 
 NETWORK = ET.fromstring(  # noqa: S314  # trusted
     """<network><name>default</name>

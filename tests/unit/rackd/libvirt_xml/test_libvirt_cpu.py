@@ -11,7 +11,7 @@ from attrs import evolve
 from common.errors import InnkeeperError, NotFound, OutOfCapacity, Unsupported
 from common.values import HugePages, NumaNode, OwnershipMarker
 from rackd.drivers.libvirt.definitions.cpu_xml import check_host
-from tests.contract.guest_samples import small_guest
+from tests.contract.support.guest_samples import small_guest
 
 NODES = tuple(
     NumaNode(

@@ -19,7 +19,7 @@ from rackd.drivers.libvirt.connection.interface_inventory import (
 from rackd.drivers.libvirt.inventory.interfaces import interfaces_of
 from rackd.drivers.libvirt.inventory.node_devices import network_devices, ports_of, taken_functions
 from rackd.drivers.libvirt.xml import pci_address
-from tests.contract.libvirt_node import FUNCTION, PCI_DEVICE, PORT
+from tests.contract.support.libvirt_node import FUNCTION, PCI_DEVICE, PORT
 
 DEVICES = NodeDevices(interfaces=(PORT,), pci_devices={"pci_0000_3b_00_0": PCI_DEVICE})
 

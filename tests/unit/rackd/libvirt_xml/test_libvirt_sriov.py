@@ -16,8 +16,8 @@ from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests import sriov
-from tests.contract.guest_samples import new_marker, small_guest
-from tests.contract.libvirt_node import NODE, PORT, opened
+from tests.contract.support.guest_samples import new_marker, small_guest
+from tests.contract.support.libvirt_node import NODE, PORT, opened
 
 INSTALLATION = UUID(int=7)
 POOL_NETWORK = "<network><name>shared</name><forward mode='hostdev' managed='yes'><pf dev='eth3'/></forward></network>"

@@ -33,7 +33,7 @@ from rackd.drivers.libvirt.inventory.guests import guest_of_domain
 from rackd.drivers.libvirt.inventory.node_devices import host_nics_of, taken_functions
 from rackd.drivers.libvirt.kept_xml import parse_definition, restored
 from rackd.drivers.libvirt.xml import MAX_DEPTH, MAX_MARKS, parse
-from tests.contract.libvirt_node import PCI_DEVICE, PORT
+from tests.contract.support.libvirt_node import PCI_DEVICE, PORT
 from tests.unit.rackd.libvirt.test_libvirt_facts import CAPABILITIES, NETWORK, POOL, RESPONSES
 from tests.unit.rackd.libvirt.test_libvirt_guests import OFF, PATHS
 from tests.unit.rackd.libvirt_xml.test_libvirt_node_devices import BRIDGE, VLAN

@@ -26,7 +26,7 @@ from rackd.drivers.lxd.inventory.ownership import (
 )
 from rackd.drivers.lxd.inventory.power_states import power_of
 from rackd.drivers.lxd.inventory.volume_index import VolumeIndex, parse_volume, volume_projects_of
-from tests.contract.guest_samples import small_guest
+from tests.contract.support.guest_samples import small_guest
 
 MARKER = OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2))
 OWN_ID = "6d4f92d1-8805-4713-9cfd-5c57d0ab8f17"

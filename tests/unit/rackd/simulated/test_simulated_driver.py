@@ -25,8 +25,8 @@ from common.values import GuestChange, GuestEvent, HugePages, NicKind, PowerActi
 from rackd.drivers.contract import Driver
 from rackd.drivers.simulated import guests
 from rackd.drivers.simulated.store import Store
-from tests.contract import test_deployment_contract as deployment
-from tests.contract.guest_samples import address, nic
+from tests.contract.running import test_deployment_contract as deployment
+from tests.contract.support.guest_samples import address, nic
 from tests.deployment.simulated_host import SimulatedHost
 from tests.unit.support.simulated_hosts import OpenHost, simulated_hosts, spec
 from tests.waiting import eventually

@@ -1,0 +1,1 @@
+"""The hosts on which the contracts run, and samples of guests."""
