@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _soak(minutes: float, seed: int, say: Callable[[str], None], *, real: bool) -> bool:
-    from tests.faults import soak, soak_page, soak_real
+    from tests.faults.soak import soak, soak_page, soak_real
 
     if not real:
         report = await soak.run(minutes, seed, say)

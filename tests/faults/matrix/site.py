@@ -21,7 +21,7 @@ from tests.deployment.runner import RACK
 from tests.faults.matrix.host_instrumentation import Instrumentation
 from tests.faults.scenarios.cell_hosts import CellHost, SimulatedCellHost
 from tests.faults.scenarios.disks import OTHER_POOL
-from tests.faults.scenarios.lxd import FakeLxdHost
+from tests.faults.scenarios.hosts.lxd import FakeLxdHost
 from tests.faults.scenarios.rescheduling import STORAGE_GB
 from tests.faults.scenarios.site import SimulatedSite
 from tests.waiting import eventually

@@ -9,30 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.faults.scenarios.address_change import ChangeAddress
 from tests.faults.scenarios.adoption import Adopt, Forget
 from tests.faults.scenarios.affinity import ComposeApart
-from tests.faults.scenarios.approvals import DeleteRestored, RemoveVolume, UnmarkCopy
 from tests.faults.scenarios.cancellation import Cancel
 from tests.faults.scenarios.cancelled_removal import CancelRemoval
 from tests.faults.scenarios.cleanup import CleanUp
 from tests.faults.scenarios.clones import Clone, CloneMany
-from tests.faults.scenarios.dead_hosts import RemoveDeadHost
 from tests.faults.scenarios.deployment import Deploy, Rebuild, ReleaseDeployed, RemoveHostWithImage
 from tests.faults.scenarios.disks import AddDisk, AddDiskMany, AttachDisk, GrowDisk, MoveDisk, RemoveDisk
-from tests.faults.scenarios.hosts import AddHost, Refresh, RemoveHost
+from tests.faults.scenarios.hosts.address_change import ChangeAddress
+from tests.faults.scenarios.hosts.approvals import DeleteRestored, RemoveVolume, UnmarkCopy
+from tests.faults.scenarios.hosts.dead_hosts import RemoveDeadHost
+from tests.faults.scenarios.hosts.hosts import AddHost, Refresh, RemoveHost
+from tests.faults.scenarios.hosts.lxd import AddLxdHost, Rotate, TrustHost
+from tests.faults.scenarios.hosts.lxd_removal import RemoveLxdHost
+from tests.faults.scenarios.hosts.maintenance import MaintenanceDuringCompose
+from tests.faults.scenarios.hosts.racks import JoinRack
 from tests.faults.scenarios.iso_images import EjectIso, InsertFirstIso, InsertIso
-from tests.faults.scenarios.lxd import AddLxdHost, Rotate, TrustHost
-from tests.faults.scenarios.lxd_removal import RemoveLxdHost
-from tests.faults.scenarios.maas import ComposeInMaas, DeleteInMaas, RegisterInMaas, UnregisterFromMaas
-from tests.faults.scenarios.maas_import import ImportFromMaas
+from tests.faults.scenarios.maas.maas import ComposeInMaas, DeleteInMaas, RegisterInMaas, UnregisterFromMaas
+from tests.faults.scenarios.maas.maas_import import ImportFromMaas
+from tests.faults.scenarios.maas.parallel_run import GiveBack, TakeOver
 from tests.faults.scenarios.machines import Compose, ComposeRejected, Delete
-from tests.faults.scenarios.maintenance import MaintenanceDuringCompose
 from tests.faults.scenarios.nics import AddNic, ChangeNic, RemoveNic
 from tests.faults.scenarios.ownership import AllocateComposed, AllocateReady, Release
-from tests.faults.scenarios.parallel_run import GiveBack, TakeOver
 from tests.faults.scenarios.power import BootOnce, Power, SetBoot, SetBootDisk, SetStartOrder
-from tests.faults.scenarios.racks import JoinRack
 from tests.faults.scenarios.rescheduling import ComposeRescheduled
 from tests.faults.scenarios.resize import Resize, ResizeBound, ResizeMany
 from tests.faults.scenarios.scenario import Scenario

@@ -15,7 +15,7 @@ _MEMBERS = "select count(*) from affinity_membership where group_name = 'apart'"
 
 
 class ComposeApart(RequestScenario):
-    """The other machine is on the first shared host; `tests/faults/test_groups_on_two_regions.py` has two requests."""
+    """The other machine is on the first shared host; `tests/faults/regions` has two requests at the same time."""
 
     name = "compose_apart"
     kinds = (OperationKind.COMPOSE,)

@@ -9,7 +9,7 @@ from typing import Any
 from common.errors import InnkeeperError
 from common.words.operation_kinds import OperationKind
 from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
-from tests.faults.scenarios.hosts import RemoveHost
+from tests.faults.scenarios.hosts.hosts import RemoveHost
 from tests.faults.scenarios.scenario import Outcome, Response, cancel, problem
 from tests.faults.scenarios.site import Site, simulated
 from tests.waiting import eventually

@@ -14,11 +14,11 @@ from common.words.phrases import number_of
 from regiond.db.pool import Database
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import temporary_deployment
-from tests.faults.load import Load, RequestKind
 from tests.faults.logs import bugs_logged
 from tests.faults.schedules import invariants
 from tests.faults.schedules.audit import AUDIT
 from tests.faults.schedules.hypervisors import Holdings, Hypervisor
+from tests.faults.soak.load import Load, RequestKind
 from tests.waiting import eventually
 
 HOSTS = 6

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.flatness import LEAST, judge
-from tests.faults.process_metrics import Life, Sample
+from tests.faults.soak.flatness import LEAST, judge
+from tests.faults.soak.process_metrics import Life, Sample
 
 STEADY = [80.0] * 400
 

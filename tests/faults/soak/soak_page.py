@@ -11,10 +11,10 @@ from typing import Any
 from attrs import asdict
 
 from common.words.phrases import number_of
-from tests.faults.flatness import GROWTH, LEAST, MEASURES
-from tests.faults.soak import SoakReport
+from tests.faults.soak.flatness import GROWTH, LEAST, MEASURES
+from tests.faults.soak.soak import SoakReport
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 PUBLISHED_MINUTES = 10.0  # a soak of this length is written to docs/
 JSON_FILE, PLOT_FILE, PAGE_FILE = "faults/soak.json", "faults/soak.svg", "explanation/soak.md"
 
@@ -46,7 +46,7 @@ def text(report: SoakReport) -> str:
 
 def write(data: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
     """Writes JSON, plot and page into `folder`, laid out as `docs/`; returns the paths. Requires matplotlib."""
-    from tests.faults.soak_plot import draw
+    from tests.faults.soak.soak_plot import draw
 
     paths = {name: folder / name for name in (JSON_FILE, PLOT_FILE, PAGE_FILE)}
     for path in paths.values():

@@ -12,7 +12,7 @@ import pytest
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK, REGION
 from tests.faults.conftest import PREFIX
-from tests.faults.killed_lxd import LXD, LxdDeployment, lxd_deployment
+from tests.faults.killed.killed_lxd import LXD, LxdDeployment, lxd_deployment
 from tests.lab.arrivals.test_exports_lxd import disk_files, hashes, left
 from tests.lab.servers.lxd_server import LxdServer
 from tests.waiting import eventually

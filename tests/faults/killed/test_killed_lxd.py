@@ -9,7 +9,7 @@ import pytest
 
 from tests.deployment.deployment import Deployment
 from tests.faults.conftest import PREFIX
-from tests.faults.killed_lxd import VICTIMS, LxdDeployment, lxd_deployment
+from tests.faults.killed.killed_lxd import VICTIMS, LxdDeployment, lxd_deployment
 from tests.lab.servers.lxd_server import LxdServer
 
 pytestmark = [pytest.mark.lab, pytest.mark.every_product]

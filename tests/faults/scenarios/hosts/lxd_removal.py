@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from common.words.operation_kinds import OperationKind
 from tests.faults.scenarios.cell_hosts import CellHost
-from tests.faults.scenarios.lxd import FakeLxdHost
+from tests.faults.scenarios.hosts.lxd import FakeLxdHost
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem
 from tests.faults.scenarios.site import Site
 

@@ -13,7 +13,7 @@ from development.postgres import DATABASE
 from regiond.reconciler.model import DiscrepancyKind
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import Processes
-from tests.faults.replication import Replication, replication
+from tests.faults.database.replication import Replication, replication
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow

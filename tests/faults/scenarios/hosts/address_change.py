@@ -9,7 +9,7 @@ from common.errors import HostUnreachable, InnkeeperError
 from common.words.operation_kinds import OperationKind
 from innkeeper.answer import Answer
 from tests.faults.scenarios.cell_hosts import CellHost
-from tests.faults.scenarios.lxd import FakeLxdHost, trust_problems
+from tests.faults.scenarios.hosts.lxd import FakeLxdHost, trust_problems
 from tests.faults.scenarios.machines import unexpected_machines
 from tests.faults.scenarios.scenario import Outcome, Request, Response, UnkeyedScenario, problem
 from tests.faults.scenarios.site import Site, simulated

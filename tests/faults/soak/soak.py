@@ -17,10 +17,10 @@ from tests.bench.machine import Machine, this_machine
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import temporary_deployment
 from tests.faults.consistency import assert_consistent, settle
-from tests.faults.flatness import Verdict, judge
-from tests.faults.load import Load
 from tests.faults.logs import bugs_logged
-from tests.faults.process_metrics import Life, ProcessMetrics
+from tests.faults.soak.flatness import Verdict, judge
+from tests.faults.soak.load import Load
+from tests.faults.soak.process_metrics import Life, ProcessMetrics
 
 CALLERS = 32
 HOSTS = ("soak-a", "soak-b", "soak-c")

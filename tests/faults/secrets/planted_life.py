@@ -37,7 +37,7 @@ from regiond.events.service import Events
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import Processes
 from tests.deployment.runner import RACK
-from tests.faults.echoing_lxd import EchoingLxd
+from tests.faults.secrets.echoing_lxd import EchoingLxd
 from tests.lab.support.key_pair import make_key_pair
 from tests.lab.support.secret_search import SecretSearch
 from tests.lxd_double import FakeLxd

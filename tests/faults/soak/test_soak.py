@@ -7,9 +7,9 @@ from functools import partial
 
 from tests.deployment.deployment import Deployment
 from tests.faults.consistency import assert_consistent, delete_all, refresh_hosts, settle
-from tests.faults.load import Load
 from tests.faults.logs import bugs_logged
-from tests.faults.soak import VICTIMS, add_failing_hosts
+from tests.faults.soak.load import Load
+from tests.faults.soak.soak import VICTIMS, add_failing_hosts
 from tests.waiting import eventually
 
 ROUNDS = 2  # each kills every process once; `./dev faults --soak` kills for longer

@@ -14,9 +14,9 @@ from attrs import define, field
 from development import postgres
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import as_processes
-from tests.faults.load import Load, RequestKind
 from tests.faults.real.lab_hosts import LabServer, opened, why_none
-from tests.faults.soak import Show, SoakReport, soak_on
+from tests.faults.soak.load import Load, RequestKind
+from tests.faults.soak.soak import Show, SoakReport, soak_on
 
 PLATFORMS = ("LXD", "libvirt")
 CALLERS = 8  # software emulation leaves little CPU time

@@ -136,5 +136,5 @@ async def test_an_outdated_region_exits_with_a_status_without_restart(
 
 
 def _units_stay_down(status: int) -> bool:
-    unit = Path(__file__).resolve().parents[2] / "systemd/innkeeper-regiond.service"
+    unit = Path(__file__).resolve().parents[3] / "systemd/innkeeper-regiond.service"
     return f"RestartPreventExitStatus={status}\n" in unit.read_text()

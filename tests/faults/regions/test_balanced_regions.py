@@ -13,9 +13,9 @@ import pytest
 
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import REGION
-from tests.faults.balanced_regions import ADDRESS, BALANCERS, BalancedProcesses, balanced_regions
 from tests.faults.composing_clients import ComposingClients
 from tests.faults.consistency import assert_consistent, settle
+from tests.faults.regions.balanced_regions import ADDRESS, BALANCERS, BalancedProcesses, balanced_regions
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow

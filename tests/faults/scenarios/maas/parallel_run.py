@@ -18,7 +18,7 @@ from innkeeper.answer import Answer
 from innkeeper.request_body import Body
 from tests.deployment.deployment import ENDED
 from tests.faults.scenarios.cell_hosts import SimulatedCellHost
-from tests.faults.scenarios.maas_import import new_unknown_host
+from tests.faults.scenarios.maas.maas_import import new_unknown_host
 from tests.faults.scenarios.scenario import (
     SUCCEEDS,
     Outcome,

@@ -12,8 +12,8 @@ import pytest
 from common.errors import InnkeeperError
 from tests.deployment.deployment import ENDED, Deployment
 from tests.deployment.runner import POSTGRES, RACK, REGION
-from tests.faults.clock_observations import HOUR_S, PASSWORD, USER, Observed
-from tests.faults.clocks import ClockedProcesses, why_no_faketime
+from tests.faults.clock_steps.clock_observations import HOUR_S, PASSWORD, USER, Observed
+from tests.faults.clock_steps.clocks import ClockedProcesses, why_no_faketime
 from tests.waiting import eventually, settle
 
 HOST = "sim"

@@ -12,7 +12,7 @@ from statistics import median
 
 from attrs import frozen
 
-from tests.faults.process_metrics import Life, Sample
+from tests.faults.soak.process_metrics import Life, Sample
 
 LEAST = 90
 GROWTH = 1.2

@@ -22,7 +22,7 @@ from regiond.db.migration_files import Migration
 from tests.deployment.api_calls import ASYNC, form
 from tests.pages.blocks import example
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 PACKAGES = ("common", "regiond", "rackd", "innkeeper")
 _CONFIGURATION = """
 global

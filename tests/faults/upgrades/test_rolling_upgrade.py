@@ -14,7 +14,7 @@ from regiond.db.migration_files import Migration
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import SECOND_REGION, Processes
 from tests.deployment.runner import REGION
-from tests.faults.rolling_upgrade import Clients, load_balancer, newer_build
+from tests.faults.upgrades.rolling_upgrade import Clients, load_balancer, newer_build
 from tests.later_migrations import COMPATIBLE, NEWER
 from tests.ports import free_port
 from tests.waiting import eventually

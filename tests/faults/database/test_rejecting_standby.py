@@ -16,7 +16,7 @@ from development.postgres import ROLE
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import Processes
 from tests.deployment.runner import REGION
-from tests.faults.replication import PASSWORD, Replication, replication
+from tests.faults.database.replication import PASSWORD, Replication, replication
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow

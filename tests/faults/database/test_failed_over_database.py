@@ -22,7 +22,7 @@ from tests.deployment.processes import Processes
 from tests.deployment.runner import REGION
 from tests.faults.composing_clients import ComposingClients
 from tests.faults.consistency import assert_consistent, settle
-from tests.faults.replication import Replication, replication
+from tests.faults.database.replication import Replication, replication
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
