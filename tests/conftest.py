@@ -18,16 +18,16 @@ import pytest
 import structlog
 from twisted.internet.defer import Deferred
 
-import tests.clock  # noqa: F401 - replaces `time.monotonic`
-from tests.waiting import settle
+import tests.support.clock  # noqa: F401 - replaces `time.monotonic`
+from tests.support.waiting import settle
 
 if TYPE_CHECKING:
     from tests.deployment.deployment import Deployment
 
-pytest_plugins = ["tests.database", "tests.cheap_cryptography"]
+pytest_plugins = ["tests.postgresql.database", "tests.support.cheap_cryptography"]
 
 # Far above what any test takes on a busy machine, also one that boots guests: it finds only what hangs, apart from the
-# conditions that it waits for (`tests/waiting.py`).
+# conditions that it waits for (`tests/support/waiting.py`).
 TEST_DEADLINE_S = 1800.0
 ENDS_WITHIN_S = 10.0  # tasks of Playwright
 OWN_FOLDER = pytest.StashKey[str]()

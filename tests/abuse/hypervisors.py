@@ -15,7 +15,7 @@ from attrs import frozen
 from tests.abuse.attack import Attack, Tally, Target
 from tests.abuse.http_wire import Answer, exchange, request
 from tests.lab.support.key_pair import make_key_pair
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 ADMINISTRATOR = "127.0.0.3"
 REFRESH_EVERY_S = 0.5

@@ -17,7 +17,7 @@ from tests.abuse.good_client import ADDRESS
 from tests.abuse.http_wire import exchange, request
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import WebClient
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 HOSTS = 2
 HELD = "sim-held"

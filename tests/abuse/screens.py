@@ -24,7 +24,7 @@ from tests.abuse.http_wire import (
     stranger,
     websocket_request,
 )
-from tests.vnc_client import VERSION, Screen, asked, key
+from tests.doubles.vnc_client import VERSION, Screen, asked, key
 
 ADDRESSES = 20
 HANDSHAKE_S = 30.0

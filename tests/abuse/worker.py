@@ -15,7 +15,7 @@ import sys
 from common.serialization import from_dict
 from tests.abuse.attack import Attack, Tally, Target
 from tests.abuse.attacks import attack_named
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 BEGUN, ENDED = "begun", "ended"
 MORE_S = 60.0  # until an attack on a busy machine has its first answer

@@ -13,13 +13,13 @@ from tests.bench.deployments import DeploymentTimes, deploy, deploy_many, end, t
 from tests.bench.lab import lab
 from tests.bench.measuring import Bench, CannotMeasure, Line
 from tests.deployment.deployment import Deployment
-from tests.disk_images import raw_disk, upload
 from tests.lab.servers.lab_host import LabHost
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.servers.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 from tests.lab.support.deployed_host import add_lxd
 from tests.lab.support.guest_image import upload_image
-from tests.ports import free_port
+from tests.support.disk_images import raw_disk, upload
+from tests.support.ports import free_port
 
 WANTED_S = 2.0
 HOSTS, CALLERS = 8, 16

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from tests.bench.measuring import Times, timed
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 POWER_ON_S = 300.0
 _TIMES = """

@@ -14,7 +14,7 @@ from tests.bench.daemons import region_and_rack
 from tests.bench.machine import cpu_s
 from tests.bench.measuring import Bench, Line
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 WANTED_S, MACHINES = 120.0, 5000
 HOSTS = 10

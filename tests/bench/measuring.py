@@ -17,7 +17,7 @@ from attrs import frozen
 from development import postgres
 from regiond.db.migrate import migrate
 from tests.bench.lines import Against, Line
-from tests.database import create_database
+from tests.postgresql.database import create_database
 
 __all__ = ["WATCHING", "Against", "Bench", "CannotMeasure", "Line", "Times", "durable_server", "timed"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from tests.bench.measuring import Bench, Line, timed
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
-from tests.row_versions import versions
+from tests.postgresql.row_versions import versions
 
 
 async def measure(bench: Bench) -> list[Line]:

@@ -8,7 +8,7 @@ from tests.bench.measuring import Bench, CannotMeasure, Line
 from tests.bench.refresh_lxd import NAME, measure_server
 from tests.lab.servers.incus_server import FOLDERS, LAB, IncusServer, why_no_incus
 from tests.lab.servers.lxd_server import run_lab
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 VERSION = "7"
 

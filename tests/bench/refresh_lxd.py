@@ -14,7 +14,7 @@ from tests.bench.measuring import Bench, Line, timed
 from tests.bench.refresh_reads import discover, line
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.support.key_pair import make_key_pair
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 NAME = "ikbench"
 FEW = 2

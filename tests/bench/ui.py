@@ -20,7 +20,7 @@ from regiond.ui.rendering.static_files import StaticFiles
 from tests.bench.daemons import region_and_rack
 from tests.bench.measuring import Bench, CannotMeasure, Line
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.browser.support.visitor import Visitor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser

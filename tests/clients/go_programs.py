@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.administrators import API_KEY_FILE
 from tests.clients.environment import CHECKOUT, run
 from tests.deployment.deployment import Deployment
+from tests.support.administrators import API_KEY_FILE
 
 PROGRAMS = Path(__file__).parent / "programs"
 GO_SOURCES = Path("/usr/share/gocode")

@@ -12,7 +12,7 @@ import pytest
 from attrs import define, field, frozen
 
 from tests.clients.environment import CHECKOUT
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 _SPAN = re.compile(r"^Span #\d+$", re.MULTILINE)
 _FIELD = re.compile(r"^    ([A-Z][A-Za-z ]+?) *: ?(.*)$", re.MULTILINE)

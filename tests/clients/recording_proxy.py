@@ -12,7 +12,7 @@ from attrs import define, field
 
 from regiond.api.declaration.endpoint import Resource
 from regiond.api.resources.registry import SERVED
-from tests.chunks import dechunked
+from tests.support.chunks import dechunked
 
 
 def _pattern(resource: Resource) -> re.Pattern[str]:

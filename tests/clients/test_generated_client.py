@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.administrators import API_KEY_FILE
 from tests.clients.environment import program, run
 from tests.deployment.deployment import Deployment
+from tests.support.administrators import API_KEY_FILE
 
 PROGRAM = Path(__file__).with_name("programs") / "generated_client.py"
 

@@ -10,7 +10,7 @@ import pytest
 from tests.clients.environment import CHECKOUT, program, run
 from tests.clients.go_programs import built, key_of
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 EXAMPLES = CHECKOUT / "docs/examples"
 

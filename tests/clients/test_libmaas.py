@@ -13,7 +13,7 @@ from tests.clients.recording_proxy import recording
 from tests.clients.scenarios.libmaas import live, register
 from tests.deployment.deployment import Deployment
 from tests.integration.support.images import add_image
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 async def test_libmaas_runs_a_machine_from_compose_to_delete(innkeeper: Deployment, tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from tests.clients.scenarios.terraform_subnet import SubnetWithRanges
 from tests.clients.scenarios.terraform_vm_host import MachineAsHost
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
-from tests.guest_reports import send_report, texts_of, url_of_report
+from tests.doubles.guest_reports import send_report, texts_of, url_of_report
+from tests.doubles.lxd_double import FakeLxd, FakeLxds
 from tests.integration.support.images import add_image
-from tests.lxd_double import FakeLxd, FakeLxds
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 RELEASES: tuple[tuple[tuple[str, ...], list[bool]], ...] = (
     ((), [False, True]),

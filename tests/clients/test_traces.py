@@ -12,7 +12,7 @@ from tests.clients.otlp_collector import CollectedSpan, Collector, collector
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import as_processes
 from tests.deployment.runner import REGION
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 POST = "POST VmHostHandler.compose"
 

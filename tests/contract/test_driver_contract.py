@@ -14,8 +14,8 @@ from common.hosts.discovery import Discovery
 from common.values import Guest, GuestChange, GuestEvent, OwnershipMarker, PowerAction, PowerState
 from tests.contract.support.driver_fixtures import EVERY_HOST, INSTALLATION, DriverFixture, spec_for
 from tests.contract.support.guest_samples import volumes_of
-from tests.same_facts import without_other_use
-from tests.waiting import eventually
+from tests.support.same_facts import without_other_use
+from tests.support.waiting import eventually
 
 pytestmark = EVERY_HOST
 GRACE_S = 0.5  # no guest runs an operating system that could shut down

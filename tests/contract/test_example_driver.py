@@ -24,7 +24,7 @@ from rackd.settings import RackSettings
 from tests.contract import test_driver_contract, test_generation_contract, test_ownership_contract
 from tests.contract.support.driver_fixtures import INSTALLATION, DriverFixture, spec_for
 from tests.contract.support.guest_samples import DISK_BYTES, free_serial, nic
-from tests.example_driver import TYPE, installed
+from tests.doubles.example_driver import TYPE, installed
 
 # Its hosts have no volumes without a guest, no disks that others attach, no adoption, clones or deployments.
 _LEFT_OUT = {

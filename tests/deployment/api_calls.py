@@ -11,7 +11,7 @@ from innkeeper.answer import Answer
 from innkeeper.api_description import Method
 from innkeeper.http import Api
 from innkeeper.request_body import Body
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 ASYNC = {"Prefer": "respond-async"}
 

@@ -23,7 +23,7 @@ from regiond.service import Region
 from tests.deployment.api_calls import ASYNC, ApiCalls
 from tests.deployment.runner import RACK, Runner
 from tests.deployment.simulated_host import SimulatedHost
-from tests.waiting import DEADLINE_S, eventually
+from tests.support.waiting import DEADLINE_S, eventually
 
 if TYPE_CHECKING:
     from tests.deployment.in_process import InProcess

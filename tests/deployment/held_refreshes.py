@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 # An event that is on its way, such as the start of a watch or the removal of a guest, makes a host due at once, but
 # never before a moment after its last refresh. Returns the hosts that were due soon, or refreshed since the last call.

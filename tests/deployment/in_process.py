@@ -26,11 +26,11 @@ from regiond.db.pool import connect
 from regiond.process.settings import RegionSettings
 from regiond.requests.caller import Caller
 from regiond.service import Region, RegionService
-from tests.administrators import API_KEY_FILE, write_first_key
 from tests.deployment.db_proxy import DbProxy
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK, REGION
-from tests.waiting import eventually
+from tests.support.administrators import API_KEY_FILE, write_first_key
+from tests.support.waiting import eventually
 
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 TOKEN_LIFETIME_S = 600

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from attrs import define, field
 
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 
 @define(kw_only=True, eq=False)

@@ -21,11 +21,11 @@ from common.errors import InnkeeperError
 from development import postgres
 from innkeeper.http import Api, api_url
 from regiond.db.pool import Database
-from tests.administrators import API_KEY_FILE, write_first_key
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import POSTGRES, RACK, REGION
-from tests.ports import free_port
-from tests.waiting import eventually
+from tests.support.administrators import API_KEY_FILE, write_first_key
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 NO_PREFIX: tuple[str, ...] = ()
 NO_SETTINGS: Mapping[str, str] = {}

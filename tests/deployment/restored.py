@@ -7,11 +7,11 @@ import subprocess
 import sys
 from urllib.parse import urlsplit
 
-from tests.administrators import API_KEY_FILE
-from tests.database import create_database, drop_database
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK, REGION
-from tests.waiting import eventually
+from tests.postgresql.database import create_database, drop_database
+from tests.support.administrators import API_KEY_FILE
+from tests.support.waiting import eventually
 
 PASSPHRASE = "vault-orbit-kettle-91"  # noqa: S105
 

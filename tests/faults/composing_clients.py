@@ -10,7 +10,7 @@ from attrs import define, field
 
 from common.errors import InnkeeperError
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 REPEATED = (None, 409, 502, 503, 504)
 

@@ -9,7 +9,7 @@ from functools import partial
 import asyncpg
 
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 _MACHINES = """
     select h.name as host, m.id, m.uuid::text, m.hostname, m.state, m.cores, m.memory_mib,

@@ -14,7 +14,7 @@ import pytest
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import as_processes
 from tests.deployment.runner import RACK, REGION
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 ID = "ticket-4711.a"
 

@@ -13,7 +13,7 @@ from tests.faults.matrix.instrumentation import instrumented
 from tests.faults.matrix.site import MatrixSite, matrix_site
 from tests.faults.matrix.trial import points_of
 from tests.faults.scenarios import SCENARIOS
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 _OPERATIONS = "select kind, request from operation order by id"
 _EVENTS = "select kind, level, message from event order by id"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 if TYPE_CHECKING:
     from regiond.db.pool import Database
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from regiond.racks.reach.heartbeat import Heartbeat
     from regiond.racks.reach.service import RackReach
     from regiond.racks.service import Racks
+    from tests.doubles.lxd_double import FakeLxd, FakeLxds
     from tests.integration.support.ledger_fixture import LedgerFixture
     from tests.integration.support.rigs.linked import Region
-    from tests.lxd_double import FakeLxd, FakeLxds
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def racks(database: Database, heartbeat: Heartbeat, authority: Authority) -> Rac
     from regiond.credentials.service import Credentials
     from regiond.hosts.trust.exposed_credentials import ExposedCredentials
     from regiond.racks.service import Racks
-    from tests.administrators import add_administrator
+    from tests.support.administrators import add_administrator
 
     settle(add_administrator(database))
     return Racks(
@@ -110,7 +110,7 @@ def reach(database: Database, heartbeat: Heartbeat) -> RackReach:
 @pytest.fixture
 def lxds(tmp_path: Path) -> FakeLxds:
     """LXD servers that the racks of `innkeeper` reach; a test adds them."""
-    from tests.lxd_double import FakeLxds
+    from tests.doubles.lxd_double import FakeLxds
 
     return FakeLxds(tmp_path / "simulated")
 
@@ -118,7 +118,7 @@ def lxds(tmp_path: Path) -> FakeLxds:
 @pytest.fixture
 def server(lxds: FakeLxds) -> FakeLxd:
     """The LXD server `lxd1`."""
-    from tests.lxd_double import FakeLxd
+    from tests.doubles.lxd_double import FakeLxd
 
     created = FakeLxd(name="lxd1")
     lxds.add(created)

@@ -8,7 +8,7 @@ from functools import cache
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from tests.certificate_pairs import Pair, make_pair
+from tests.support.certificate_pairs import Pair, make_pair
 
 UUID = "5b2bfa5c-44f5-4a0f-9e0a-2c6d8a3f9b10"
 NAME = "site"

@@ -10,8 +10,8 @@ from typing import Any
 
 from regiond.backup import programs
 from regiond.db.pool import connect
-from tests.database import as_superuser
 from tests.maas_site.tables import Row, Tables
+from tests.postgresql.database import as_superuser
 
 _TYPES = {
     "ip": "inet", "start_ip": "inet", "end_ip": "inet", "gateway_ip": "inet", "cidr": "cidr", "value": "jsonb",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from tests.waiting import eventually, settle
+from tests.support.waiting import eventually, settle
 
 FRESH_MACHINE = Path(__file__).resolve().parents[1] / "lab/fresh-machine"
 SYSTEMD = Path(__file__).parent / "systemd"

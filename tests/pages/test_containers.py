@@ -16,7 +16,7 @@ import pytest
 from tests.pages.blocks import blocks_of
 from tests.pages.fresh_machine import FreshMachine
 from tests.pages.packages import Operator
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.lab]
 

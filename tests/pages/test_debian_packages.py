@@ -12,7 +12,7 @@ import pytest
 
 from tests.pages.fresh_machine import HOME, FreshMachine
 from tests.pages.packages import INSTALL_S, LATER, MAKE_LATER, SUITES, Operator, build, differing
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.lab]
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from attrs import define, evolve
 
-from tests.certificate_pairs import make_pair
 from tests.lab.servers.needs import require
 from tests.pages.blocks import GUIDES, Block, blocks_of
 from tests.pages.fresh_machine import FreshMachine, why_no_fresh_machine, why_no_packages
-from tests.waiting import eventually
+from tests.support.certificate_pairs import make_pair
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.lab]
 

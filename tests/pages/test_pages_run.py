@@ -21,7 +21,7 @@ from tests.lab.servers.lxd_server import lab_pair, why_no_lxd
 from tests.lab.servers.needs import LAB_DIR, why_no_libvirt
 from tests.lab.servers.own_sshd import OwnSshd, why_no_own_sshd
 from tests.pages.blocks import CHECKOUT, PAGES, SKIPS, Block, blocks_of, missing_lines
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 BLOCK_S = 180.0
 

@@ -40,7 +40,7 @@ def build_wheel(number: str, folder: Path) -> Path:
 def dump(dsn: str, major: int) -> bytes:
     """Returns the database as statements that any connection can execute."""
     from regiond.backup import programs  # after the reactor
-    from tests.database import as_superuser
+    from tests.postgresql.database import as_superuser
 
     program = programs.find("pg_dump", at_least=major)
     text = subprocess.run(

@@ -11,9 +11,9 @@ from typing import Any
 
 from tests.pages.blocks import Block, blocks_of
 from tests.pages.test_install_guide import ANSWERS
+from tests.support.waiting import eventually
 from tests.systemd.guest import DebianGuest
 from tests.systemd.transcript import Transcript
-from tests.waiting import eventually
 
 COMMAND_S = 1800.0
 INSTALL_S = 5400.0

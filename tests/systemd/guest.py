@@ -18,8 +18,8 @@ from uuid import uuid4
 
 from tests.lab.servers.qemu_monitor import ask_qemu
 from tests.pages.fresh_machine import Ended, ended, in_outer_network, with_settings
+from tests.support.waiting import eventually
 from tests.systemd.disk import make_data_disk, make_disk
-from tests.waiting import eventually
 
 MEMORY_MIB = 3072
 # systemd's daemons crash with `max`, probably by vector instructions that QEMU 7.2 emulates wrongly.

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.database import memory_folder
 from tests.lab.servers.incus_server import why_no_incus
 from tests.lab.servers.lxd_server import LAB, why_no_lxd
+from tests.postgresql.database import memory_folder
 from tests.tiers.areas import Area, Need
 from tests.tiers.results import Results, read
 

@@ -12,7 +12,7 @@ from tests.browser.consoles.test_screen_page import CONNECTED, FITS
 from tests.lab.servers.lxd_server import LxdServer, lab_server, why_no_lxd
 from tests.lab.servers.needs import require
 from tests.lab.support.deployed_host import add_lxd
-from tests.waiting import eventually, settle
+from tests.support.waiting import eventually, settle
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser

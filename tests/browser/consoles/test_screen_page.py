@@ -8,7 +8,7 @@ from playwright.async_api import Page, expect
 from rackd.drivers.simulated.screens.screen import KEYS_FROM, WIDTH, colour_of
 from tests.browser.support.visitor import Visitor
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 PIXEL = """
     ([x, y]) => {

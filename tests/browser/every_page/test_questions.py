@@ -10,7 +10,7 @@ from playwright.async_api import Route, expect
 
 from tests.browser.support.visitor import Visitor, visitor
 from tests.integration.operations.test_abandoned_operations import stuck
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.support.keyboard import Keyboard
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.every_page.test_every_page import ACCOUNT_AND_POOLS, PAGES, SETTINGS
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.browser.support.visitor import Visitor

@@ -10,20 +10,20 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.support.whole_life import succeeded
-from tests.waiting import eventually, settle
+from tests.support.waiting import eventually, settle
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
     from tests.browser.support.visitor import Visitor
     from tests.deployment.deployment import Deployment
-    from tests.lxd_double import FakeLxd, FakeLxds
+    from tests.doubles.lxd_double import FakeLxd, FakeLxds
 
 
 @pytest.fixture
 def lxds(tmp_path: Path) -> FakeLxds:
     """LXD servers that the racks of `innkeeper` reach; a test adds them."""
-    from tests.lxd_double import FakeLxds
+    from tests.doubles.lxd_double import FakeLxds
 
     return FakeLxds(tmp_path / "simulated")
 
@@ -42,7 +42,7 @@ def mira(chromium: Browser, lxds: FakeLxds, innkeeper: Deployment) -> Iterator[V
 
 
 def spruce(lxds: FakeLxds) -> FakeLxd:
-    from tests.lxd_double import FakeLxd
+    from tests.doubles.lxd_double import FakeLxd
 
     server = FakeLxd(name="spruce")
     lxds.add(server)

@@ -7,7 +7,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.support.visitor import Visitor, visitor
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 PAGES = (
     "hosts", "hosts/1/vms?view=numa", "hosts/1/settings", "hosts/1/remove?destroy=1&adopted=1", "hosts/1/adopt?guest=1",

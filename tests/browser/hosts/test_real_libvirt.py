@@ -12,7 +12,7 @@ from playwright.async_api import expect
 
 from tests.lab.servers.lab_host import LabHost
 from tests.lab.servers.needs import require, why_no_libvirt
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser

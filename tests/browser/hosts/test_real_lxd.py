@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 
 from tests.lab.servers.lxd_server import LxdServer, lab_server, why_no_lxd
 from tests.lab.servers.needs import require
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser

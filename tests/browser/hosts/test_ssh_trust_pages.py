@@ -10,20 +10,20 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import expect
 
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
     from tests.browser.support.visitor import Visitor
     from tests.deployment.deployment import Deployment
-    from tests.libvirt_double import FakeKvms
+    from tests.doubles.libvirt_double import FakeKvms
 
 
 @pytest.fixture
 def kvms(tmp_path: Path) -> FakeKvms:
     """The libvirt hosts that the rack reaches; a test adds them."""
-    from tests.libvirt_double import FakeKvms
+    from tests.doubles.libvirt_double import FakeKvms
 
     return FakeKvms(tmp_path / "simulated")
 

@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import Locator, expect
 
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
     from tests.browser.support.visitor import Visitor
     from tests.deployment.deployment import Deployment
-    from tests.lxd_double import FakeLxd, FakeLxds
+    from tests.doubles.lxd_double import FakeLxd, FakeLxds
 
 
 @pytest.fixture
 def lxds(tmp_path: Path) -> FakeLxds:
     """LXD servers that the racks of `innkeeper` reach."""
-    from tests.lxd_double import FakeLxds
+    from tests.doubles.lxd_double import FakeLxds
 
     return FakeLxds(tmp_path / "simulated")
 
 
 @pytest.fixture
 def spruce(lxds: FakeLxds) -> FakeLxd:
-    from tests.lxd_double import FakeLxd
+    from tests.doubles.lxd_double import FakeLxd
 
     server = FakeLxd(name="spruce")
     lxds.add(server)
@@ -143,7 +143,7 @@ async def test_a_changed_certificate_is_accepted_with_both_fingerprints_shown(
     mira: Visitor, spruce: FakeLxd, innkeeper: Deployment
 ) -> None:
     from common.errors import InnkeeperError
-    from tests.lxd_double import FakeLxd
+    from tests.doubles.lxd_double import FakeLxd
 
     await add_spruce(mira, password=spruce.token())
     await mira.go("hosts/1/settings")  # the page before would lead to the next step by itself
@@ -167,7 +167,7 @@ async def test_the_settings_ask_with_both_fingerprints_before_they_accept(
     mira: Visitor, spruce: FakeLxd, innkeeper: Deployment
 ) -> None:
     from common.errors import InnkeeperError
-    from tests.lxd_double import FakeLxd
+    from tests.doubles.lxd_double import FakeLxd
 
     page, before = mira.page, spruce.fingerprint
     await add_spruce(mira, password=spruce.token())

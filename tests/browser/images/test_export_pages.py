@@ -10,7 +10,7 @@ import pytest
 
 from tests.browser.support.visitor import Visitor
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.mark.opens("vms/<system_id>/export", "settings/exports/<export>/import")

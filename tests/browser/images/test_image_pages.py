@@ -10,10 +10,10 @@ from playwright.async_api import Browser, Route, expect
 
 from tests.browser.support.fleet import PASSWORD
 from tests.browser.support.visitor import Visitor, visitor
-from tests.database import execute
 from tests.deployment.deployment import Deployment
-from tests.disk_images import MIB, raw_disk
 from tests.integration.support.images import add_image
+from tests.postgresql.database import execute
+from tests.support.disk_images import MIB, raw_disk
 
 CONTENT = b"no image" * 1000
 

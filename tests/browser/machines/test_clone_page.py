@@ -7,7 +7,7 @@ from playwright.async_api import expect
 from tests.browser.machines.test_release_pages import deployed
 from tests.browser.support.visitor import Visitor
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 async def test_a_machine_is_cloned(admin: Visitor, fleet: Deployment) -> None:

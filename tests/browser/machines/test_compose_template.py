@@ -7,7 +7,7 @@ from playwright.async_api import expect
 from tests.browser.machines.test_compose_page import COMPOSE
 from tests.browser.support.visitor import Visitor
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 async def template_on(fleet: Deployment, host: str) -> None:

@@ -6,10 +6,10 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.support.visitor import Visitor
-from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.integration.support.images import add_image
-from tests.waiting import eventually
+from tests.postgresql.database import execute, fetchval
+from tests.support.waiting import eventually
 
 BIG = 10**12
 

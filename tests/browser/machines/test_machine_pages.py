@@ -9,7 +9,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.support.visitor import Visitor, visitor
 from tests.deployment.deployment import Deployment
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 PAGES = (
     "vms?group=host&pool=default", "vms/bulk", "tasks?q=db&host=alder", "search?q=alder", "search?q=10.20.10.1",

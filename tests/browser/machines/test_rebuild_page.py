@@ -9,7 +9,7 @@ from tests.browser.machines.test_release_pages import deployed, has_status
 from tests.browser.support.visitor import Visitor
 from tests.deployment.deployment import Deployment
 from tests.integration.support.images import add_image
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.mark.opens("vms/<system_id>/rebuild")

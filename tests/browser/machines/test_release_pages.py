@@ -8,11 +8,11 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.support.visitor import Visitor, visitor
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import adopt
 from tests.integration.support.images import add_image
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser

@@ -99,7 +99,7 @@ async def held_back(region_port: int, port: int) -> AsyncIterator[None]:
 
 async def test_a_page_without_a_stream_reads_itself_again(chromium: Browser, fleet: Deployment) -> None:
     from tests.browser.support.visitor import visitor
-    from tests.ports import free_port
+    from tests.support.ports import free_port
 
     port = free_port()
     mira = await visitor(chromium, fleet, "mira", port=port)

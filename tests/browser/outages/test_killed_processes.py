@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.deployment.runner import POSTGRES, RACK, REGION
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser

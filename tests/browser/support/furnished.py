@@ -10,7 +10,7 @@ from tests.browser.support.visitor import SEE_OTHER, Visitor
 from tests.deployment.deployment import Deployment
 from tests.integration.maas.test_maas_import import begin, inventory
 from tests.integration.support.adoption import adopt, refresh, rows
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPXOEnkBQ9IXNNUESHJ8sIDLxyMhRZt0SV3OYX0OTiG8 mira@laptop"
 LONG = "a-name-without-any-blank-at-which-a-line-could-break-0123456789"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from attrs import frozen
 
-from tests.certificate_pairs import make_pair
 from tests.clients.environment import CHECKOUT
-from tests.ports import free_port
-from tests.waiting import eventually
+from tests.support.certificate_pairs import make_pair
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 EXAMPLES = CHECKOUT / "docs/examples/drop-in-address"
 HOST_NAME = "maas.example.net"

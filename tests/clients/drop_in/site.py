@@ -17,7 +17,7 @@ from tests.clients.exact_bytes import Answer, Connection
 from tests.clients.go_programs import key_of
 from tests.clients.recording_proxy import RecordingProxy, recording
 from tests.deployment.deployment import Deployment
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 KEPT = "k3m8xw"  # the id of an imported machine
 UNLISTED = "h4n7yt"  # of another one, which the proxy's list does not have yet

@@ -19,7 +19,7 @@ from tests.clients.environment import CHECKOUT, program, run
 from tests.clients.exact_bytes import Ansible, Gomaasclient
 from tests.clients.go_programs import PROGRAMS, built
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 BOTH = pytest.mark.parametrize("proxy", list(Program))
 # What the page says to change: `describe/` of Innkeeper, and its hash.

@@ -16,7 +16,7 @@ from tests.clients.drop_in.site import INNKEEPER, KEPT, MAAS, Call, Site, site
 from tests.clients.exact_bytes import ClusterApi
 from tests.clients.scenarios.cluster_api import hmac_key
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 API = "api/2.0/"
 BOTH = pytest.mark.parametrize("program", list(Program))

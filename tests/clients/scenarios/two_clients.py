@@ -10,7 +10,7 @@ from common.errors import InnkeeperError
 from tests.clients.client_host import ClientHost
 from tests.deployment.deployment import Deployment
 from tests.integration.support.users import as_user
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 SMALL: dict[str, Any] = {"memory": 1024, "storage": "root:4"}
 

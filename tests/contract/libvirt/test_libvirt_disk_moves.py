@@ -17,7 +17,7 @@ from tests.contract.disks.test_disk_changes_contract import composed, disk_of, s
 from tests.contract.disks.test_disk_moves_contract import copy, copy_of, moved, remove, use
 from tests.contract.support.driver_fixtures import FIXTURES, CapableFixture
 from tests.contract.support.guest_samples import volumes_of
-from tests.disk_images import overlay_head
+from tests.support.disk_images import overlay_head
 
 if TYPE_CHECKING:
     from tests.contract.support.libvirt_fixtures import QemuFixture

@@ -19,7 +19,7 @@ from tests.contract.disks.test_disk_moves_contract import copy, copy_of, use
 from tests.contract.libvirt.test_libvirt_disk_moves import administrator, names_in
 from tests.contract.support.driver_fixtures import FIXTURES, CapableFixture
 from tests.contract.support.guest_samples import DISK_BYTES
-from tests.disk_images import overlay_head, qcow2
+from tests.support.disk_images import overlay_head, qcow2
 
 if TYPE_CHECKING:
     from tests.contract.support.libvirt_fixtures import QemuFixture

@@ -17,7 +17,7 @@ from tests.lab.servers.incus_server import IncusServer, incus_server, why_no_inc
 from tests.lab.servers.needs import require
 from tests.lab.support.key_pair import KeyPair, make_key_pair
 from tests.lab.support.lxd_specs import small_spec
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 

@@ -13,7 +13,7 @@ from common.values import PowerAction
 from rackd.drivers.contract import ConsoleStream
 from tests.contract.support.driver_fixtures import Capability, CapableFixture, requires, spec_for
 from tests.contract.support.guest_samples import volumes_of
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 DEADLINE_S = 150.0
 

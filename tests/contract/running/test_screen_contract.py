@@ -14,7 +14,7 @@ from common.values import PowerAction
 from rackd.drivers.contract import ConsoleStream
 from tests.contract.running.test_console_contract import drain
 from tests.contract.support.driver_fixtures import Capability, CapableFixture, requires, spec_for
-from tests.vnc_client import MAIN, SPICE_MAGIC, spice_link, threaded
+from tests.doubles.vnc_client import MAIN, SPICE_MAGIC, spice_link, threaded
 
 DEADLINE_S = 150.0
 REOPENED = 8  # times

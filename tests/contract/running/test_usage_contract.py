@@ -8,7 +8,7 @@ from attrs import asdict
 from common.values import PowerAction
 from rackd.drivers.usage_counters import GuestCounters
 from tests.contract.support.driver_fixtures import EVERY_HOST, DriverFixture, spec_for
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = EVERY_HOST
 

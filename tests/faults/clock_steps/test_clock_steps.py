@@ -14,7 +14,7 @@ from tests.deployment.deployment import ENDED, Deployment
 from tests.deployment.runner import POSTGRES, RACK, REGION
 from tests.faults.clock_steps.clock_observations import HOUR_S, PASSWORD, USER, Observed
 from tests.faults.clock_steps.clocks import ClockedProcesses, why_no_faketime
-from tests.waiting import eventually, settle
+from tests.support.waiting import eventually, settle
 
 HOST = "sim"
 STEPS = list(product((REGION, RACK, POSTGRES), (HOUR_S, -HOUR_S)))

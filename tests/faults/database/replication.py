@@ -14,8 +14,8 @@ from pathlib import Path
 from attrs import define, field
 
 from development.postgres import DATABASE, ROLE
-from tests.database import memory_folder
-from tests.ports import free_port
+from tests.postgresql.database import memory_folder
+from tests.support.ports import free_port
 
 PASSWORD = "lathe-ginger-40"  # noqa: S105
 USER = "postgres"

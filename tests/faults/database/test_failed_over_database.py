@@ -23,7 +23,7 @@ from tests.deployment.runner import REGION
 from tests.faults.composing_clients import ComposingClients
 from tests.faults.consistency import assert_consistent, settle
 from tests.faults.database.replication import Replication, replication
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 

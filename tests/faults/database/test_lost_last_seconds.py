@@ -14,7 +14,7 @@ from regiond.reconciler.model import DiscrepancyKind
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import Processes
 from tests.faults.database.replication import Replication, replication
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from regiond.backup import programs
 from regiond.reconciler.model import DiscrepancyKind
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK, REGION
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 FIELDS: dict[str, Any] = {"cores": 1, "memory": 1024, "storage": "root:1"}
 _NEWEST = "select max(id) from operation"

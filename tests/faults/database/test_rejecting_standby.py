@@ -17,7 +17,7 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.processes import Processes
 from tests.deployment.runner import REGION
 from tests.faults.database.replication import PASSWORD, Replication, replication
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from typing import Any
 from regiond.reconciler.model import DiscrepancyKind
 from tests.deployment.deployment import Deployment
 from tests.deployment.restored import lose_and_restore, save
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 HOSTS = ("east", "north", "south", "west")
 BEFORE, SINCE = 200, 50  # VMs; of those since the backup, as many are made as deleted

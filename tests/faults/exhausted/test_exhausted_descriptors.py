@@ -16,7 +16,7 @@ from common.errors import InnkeeperError
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import as_processes
 from tests.deployment.runner import RACK, REGION
-from tests.waiting import eventually, settle
+from tests.support.waiting import eventually, settle
 
 KIND = resource.RLIMIT_NOFILE
 STANDARD_STREAMS = 3  # they stay open, so that no number below is ever free

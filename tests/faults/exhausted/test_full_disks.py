@@ -25,10 +25,10 @@ from regiond.commands.backup_commands import restore
 from regiond.credentials.seal import MasterKey
 from regiond.db.pool import Database, connect
 from regiond.process.settings import RegionSettings
-from tests.database import as_superuser
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
-from tests.waiting import eventually
+from tests.postgresql.database import as_superuser
+from tests.support.waiting import eventually
 
 FILLER = "filler"
 PASSPHRASE = "vault-orbit-kettle-91"  # noqa: S105

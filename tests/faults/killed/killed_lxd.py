@@ -13,7 +13,7 @@ from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK, REGION
 from tests.lab.servers.lxd_server import LxdServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 LXD = "lxd"
 VICTIMS = (REGION, RACK, LXD)

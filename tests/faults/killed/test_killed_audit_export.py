@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.deployment.processes import as_processes
 from tests.deployment.runner import REGION
 from tests.integration.support.log_receivers import web_server
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 KILLS = 3
 

@@ -19,11 +19,11 @@ from attrs import define, field
 
 from common.process.daemon import MISCONFIGURED
 from regiond.db.pool import connect
-from tests.database import create_database, drop_database
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import as_processes
 from tests.deployment.restored import PASSPHRASE
-from tests.waiting import eventually, settle
+from tests.postgresql.database import create_database, drop_database
+from tests.support.waiting import eventually, settle
 
 MACHINES = 20
 SEED = 20261125

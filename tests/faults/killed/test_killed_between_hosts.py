@@ -8,7 +8,7 @@ from common.addresses.simulated import SimulatedAddress
 from tests.deployment.deployment import Deployment
 from tests.deployment.held_refreshes import hold_refreshes
 from tests.deployment.runner import REGION
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 WAITING_FOR_A_LOCK = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
 LOCK_NEXT = "select 1 from server where id = (select server_id from vm_host where name = 'next') for update"

@@ -15,7 +15,7 @@ from tests.faults.conftest import PREFIX
 from tests.faults.killed.killed_lxd import LXD, LxdDeployment, lxd_deployment
 from tests.lab.arrivals.test_exports_lxd import disk_files, hashes, left
 from tests.lab.servers.lxd_server import LxdServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 

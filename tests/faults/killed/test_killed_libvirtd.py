@@ -21,8 +21,8 @@ from tests.deployment.processes import as_processes
 from tests.integration.support.rigs.host_restarts import LATER
 from tests.lab.servers.lab_host import LabHost
 from tests.lab.servers.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
-from tests.row_versions import writes_nothing
-from tests.waiting import eventually
+from tests.postgresql.row_versions import writes_nothing
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.lab
 

@@ -9,7 +9,7 @@ from rackd.drivers.simulated.fault_injection import Call
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import POSTGRES, RACK, REGION
 from tests.faults.scenarios.cell_hosts import FOREIGN
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 HOST = "sim"
 ADDRESS = f"simulated:{HOST}?cores=8&memory_mib=16384"

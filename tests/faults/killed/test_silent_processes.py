@@ -12,7 +12,7 @@ import pytest
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK, REGION
 from tests.deployment.simulated_host import SimulatedHost
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 HOST = "sim"
 ADDRESS = f"simulated:{HOST}?cores=8&memory_mib=16384"

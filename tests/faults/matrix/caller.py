@@ -10,7 +10,7 @@ from common.errors import InnkeeperError
 from tests.deployment.deployment import ENDED
 from tests.faults.matrix.site import MatrixSite
 from tests.faults.scenarios.scenario import REPEATED, Outcome, Scenario
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 PAUSE_S = 0.02
 _HAS_FOLLOWED = """

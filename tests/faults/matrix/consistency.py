@@ -13,7 +13,7 @@ from regiond.reconciler.store import use_snapshot
 from tests.deployment.simulated_host import Row
 from tests.faults.consistency import OVERCOMMITTED
 from tests.faults.matrix.site import NOT_READY, MatrixSite
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 _OPEN = """
     select id, kind, state, step, attempt, error_message, lease_owner is not null as leased from operation

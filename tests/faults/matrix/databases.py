@@ -14,7 +14,7 @@ from attrs import frozen
 
 from development import postgres
 from regiond.db.migrate import migrate
-from tests.database import create_database, drop_database, memory_folder
+from tests.postgresql.database import create_database, drop_database, memory_folder
 
 
 @frozen

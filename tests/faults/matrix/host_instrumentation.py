@@ -26,10 +26,10 @@ from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store
 from rackd.settings import RackSettings
+from tests.doubles.lxd_double import FakeLxd, FakeLxdDriver, FakeLxds
 from tests.faults.matrix.current_trace import host_call
 from tests.faults.matrix.points import Side
 from tests.faults.matrix.trace import Trace
-from tests.lxd_double import FakeLxd, FakeLxdDriver, FakeLxds
 
 Wrapper = Callable[[Any], Any]
 REPORT_TIMEOUT_S = 5.0

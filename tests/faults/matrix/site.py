@@ -24,7 +24,7 @@ from tests.faults.scenarios.disks import OTHER_POOL
 from tests.faults.scenarios.hosts.lxd import FakeLxdHost
 from tests.faults.scenarios.rescheduling import STORAGE_GB
 from tests.faults.scenarios.site import SimulatedSite
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 HOSTS = ("sim-a", "sim-b")
 # Guests report after their deployment has begun to wait: otherwise its points vary.

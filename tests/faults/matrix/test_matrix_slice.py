@@ -12,7 +12,7 @@ from tests.faults.cells import CellResult
 from tests.faults.matrix.cell_runs import Filter, run
 from tests.faults.matrix.databases import Databases
 from tests.faults.matrix.worker_processes import on_processes
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 CELLS = (
     "compose/request commit 1 before/region",

@@ -18,7 +18,7 @@ from tests.faults.matrix.points import Point
 from tests.faults.matrix.site import MatrixSite
 from tests.faults.matrix.trace import Trace
 from tests.faults.scenarios.scenario import Outcome, Scenario, problem
-from tests.waiting import DEADLINE_S
+from tests.support.waiting import DEADLINE_S
 
 
 async def points_of(site: MatrixSite, scenario: Scenario) -> list[Point]:

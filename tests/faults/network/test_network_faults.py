@@ -19,7 +19,7 @@ from tests.faults.network.trial import Trial, record
 from tests.faults.network.wire import Fault
 from tests.lab.servers.own_libvirtd import why_no_own_libvirtd
 from tests.lab.servers.own_sshd import why_no_own_sshd
-from tests.waiting import eventually, settle
+from tests.support.waiting import eventually, settle
 
 _WAITING_DUMP = "select from pg_stat_activity where application_name = 'pg_dump' and wait_event_type = 'Lock'"
 RESULTS = Path(__file__).parents[3] / "var" / "faults"

@@ -19,7 +19,7 @@ from tests.deployment.runner import RACK, REGION
 from tests.faults.network.cases import LIMITS, WORDS, Action, Case, Moment
 from tests.faults.network.site import Link, Site
 from tests.faults.network.wire import Fault
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 MOST_TRIES = 10
 SPARE_DESCRIPTORS = 12  # how many more a daemon may have open than before: a full pool, connections that end

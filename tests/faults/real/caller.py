@@ -10,7 +10,7 @@ from common.errors import DeadlineExceeded, InnkeeperError, LinkLost
 from innkeeper.answer import Answer
 from tests.faults.scenarios.scenario import REPEATED, Request, RequestScenario, send
 from tests.faults.scenarios.site import Site
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @define(kw_only=True)

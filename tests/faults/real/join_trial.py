@@ -16,7 +16,7 @@ from tests.faults.real.moments import Moment
 from tests.faults.real.site import RealSite, waits
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.scenarios.scenario import Outcome
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 JOIN_DEADLINE_S = 150.0
 _RACKS = "select count(*) from rack where name = $1 and removed_at is null"

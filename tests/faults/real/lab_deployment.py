@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from tests.disk_images import MIB
 from tests.faults.real.lab_hosts import LabCellHost, Lxd
 from tests.faults.scenarios.cell_hosts import GuestHost
 from tests.faults.scenarios.deployment import Allocated, Deploy
 from tests.faults.scenarios.ownership import only_machine
 from tests.faults.scenarios.scenario import Outcome, problem
 from tests.faults.scenarios.site import Site
+from tests.support.disk_images import MIB
 
 
 class LabDeploy(Deploy):

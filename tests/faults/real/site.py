@@ -16,7 +16,7 @@ from tests.deployment.runner import POSTGRES, RACK, REGION
 from tests.faults.cells import Victim
 from tests.faults.scenarios.cell_hosts import CellHost, GuestHost
 from tests.faults.scenarios.site import Site
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 DAEMONS = {Victim.REGION: REGION, Victim.RACK: RACK, Victim.DATABASE: POSTGRES}
 _WAITING = "select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"

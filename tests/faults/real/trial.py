@@ -22,7 +22,7 @@ from tests.faults.real.observations import LabObservation, Observation, Shows, S
 from tests.faults.real.site import RealSite, cancelled, waits
 from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 from tests.faults.scenarios.scenario import Outcome
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @define(kw_only=True)

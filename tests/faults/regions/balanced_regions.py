@@ -15,11 +15,11 @@ from attrs import define, field
 from common.errors import InnkeeperError
 from common.trust.server_trust import ServerTrust
 from innkeeper.http import Api, api_url
-from tests.certificate_pairs import Pair, make_pair
 from tests.deployment.processes import SECOND_REGION, Processes
 from tests.deployment.runner import REGION
 from tests.faults.network.namespaces import Namespace, namespaces
 from tests.pages.blocks import example
+from tests.support.certificate_pairs import Pair, make_pair
 
 PAGE = "docs/how-to/fail-over.md"
 ADDRESS = "192.0.2.10"

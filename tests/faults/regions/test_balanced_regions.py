@@ -16,7 +16,7 @@ from tests.deployment.runner import REGION
 from tests.faults.composing_clients import ComposingClients
 from tests.faults.consistency import assert_consistent, settle
 from tests.faults.regions.balanced_regions import ADDRESS, BALANCERS, BalancedProcesses, balanced_regions
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 

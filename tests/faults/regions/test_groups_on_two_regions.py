@@ -12,7 +12,7 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed, second_region
 from tests.deployment.runner import REGION
 from tests.faults.scenarios.scenario import REPEATED
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 HOSTS = ("ant", "bee", "cow")
 FIELDS = {"cpu_count": "1", "mem": "1024", "anti_affinity": "apart"}

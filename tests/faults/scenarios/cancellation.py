@@ -9,7 +9,7 @@ from typing import Any
 from tests.faults.scenarios.machines import Compose, HostMachine, unexpected_machines
 from tests.faults.scenarios.scenario import Outcome, Response, cancel, problem
 from tests.faults.scenarios.site import Site, simulated
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 FAILING_CALL = "define guest"  # after the disks
 _STATE = "select state from operation where id = $1"

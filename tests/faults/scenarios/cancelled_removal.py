@@ -12,7 +12,7 @@ from tests.faults.scenarios.cell_hosts import GuestHost, SimulatedCellHost
 from tests.faults.scenarios.hosts.hosts import RemoveHost
 from tests.faults.scenarios.scenario import Outcome, Response, cancel, problem
 from tests.faults.scenarios.site import Site, simulated
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 FAILING_CALL = "remove guest"
 _STATES = "select id, state from operation where id = $1 or parent_id = $1"

@@ -10,14 +10,14 @@ from uuid import uuid4
 from attrs import evolve, frozen
 
 from common.words.operation_kinds import OperationKind
-from tests.disk_images import raw_disk, upload
 from tests.faults.scenarios.cell_hosts import GuestHost
 from tests.faults.scenarios.hosts.hosts import RemoveHost
 from tests.faults.scenarios.machines import HostMachine, composed, first_use_problems
 from tests.faults.scenarios.ownership import only_machine
 from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, Response, problem
 from tests.faults.scenarios.site import Site
-from tests.waiting import eventually
+from tests.support.disk_images import raw_disk, upload
+from tests.support.waiting import eventually
 
 
 @frozen(kw_only=True)

@@ -9,10 +9,10 @@ from uuid import uuid4
 from attrs import frozen
 
 from common.words.operation_kinds import OperationKind
-from tests.disk_images import checked, upload
 from tests.faults.scenarios.machines import HostMachine, composed, first_use_problems
 from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
 from tests.faults.scenarios.site import Site
+from tests.support.disk_images import checked, upload
 
 
 @frozen(kw_only=True)

@@ -19,7 +19,7 @@ from tests.faults.schedules import invariants
 from tests.faults.schedules.audit import AUDIT
 from tests.faults.schedules.hypervisors import Holdings, Hypervisor
 from tests.faults.soak.load import Load, RequestKind
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 HOSTS = 6
 CALLERS = 32

@@ -26,11 +26,11 @@ from regiond.recovery.fail_over import FailOver
 from regiond.requests.caller import Caller
 from regiond.wiring.components import Components, Storage
 from regiond.wiring.region import wire_components
-from tests.administrators import add_administrator
 from tests.faults.schedules import clock
 from tests.faults.schedules.activities import MAX_CALLS, STUCK_DEADLINE_S, Activities
 from tests.faults.schedules.hypervisors import Hypervisor, Outages
 from tests.faults.schedules.scheduled_racks import Activity, ScheduledLink, ScheduledRack
+from tests.support.administrators import add_administrator
 
 T = TypeVar("T")
 

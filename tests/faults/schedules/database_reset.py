@@ -8,9 +8,9 @@ from uuid import uuid4
 from attrs import define, field
 
 from regiond.db.pool import Database, Db, connect
-from tests.database import as_superuser, create_database, drop_database, named
 from tests.faults.schedules.audit import AUDIT
 from tests.faults.schedules.controlled_region import ControlledRegion, open_region
+from tests.postgresql.database import as_superuser, create_database, drop_database, named
 
 # Saves the rows of a migrated database and the next number of each sequence.
 _SAVE = """

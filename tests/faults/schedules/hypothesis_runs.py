@@ -10,9 +10,9 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from development import postgres
 from regiond.db.migrate import migrate
-from tests.database import create_database
 from tests.faults.schedules.database_reset import ResettableDatabase
 from tests.faults.schedules.schedule import Schedules
+from tests.postgresql.database import create_database
 
 
 async def run_on_own_server(folder: Path, *, examples: int, steps: int, seeded: int, shrinks: bool = True) -> None:

@@ -12,11 +12,11 @@ import pytest
 from common.values import PowerState
 from regiond.racks.calls.slow_calls import SLOW_AFTER_S
 from regiond.reconciler.model import DiscrepancyKind
-from tests.clock import advance
-from tests.database import memory_folder
 from tests.faults.schedules.database_reset import ResettableDatabase
 from tests.faults.schedules.schedule import Schedules
-from tests.waiting import settle
+from tests.postgresql.database import memory_folder
+from tests.support.clock import advance
+from tests.support.waiting import settle
 
 
 def copy_of_a_deleted_machine(schedule: Schedules) -> None:

@@ -12,8 +12,8 @@ from random import SystemRandom
 
 import pytest
 
-from tests.database import memory_folder
 from tests.faults.schedules.hypothesis_runs import run_schedules
+from tests.postgresql.database import memory_folder
 
 EXAMPLES = int(os.environ.get("SCHEDULES", "0"))
 STEPS = int(os.environ.get("SCHEDULE_STEPS", "30"))

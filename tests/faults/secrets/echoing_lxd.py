@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import define, field
 
-from tests.certificate_pairs import make_pair
+from tests.support.certificate_pairs import make_pair
 
 _EXTENSIONS = ["explicit_trust_token"]
 _SERVER = {"api_version": "1.0", "auth": "untrusted", "api_extensions": _EXTENSIONS, "environment": {}}

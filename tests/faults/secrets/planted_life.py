@@ -37,12 +37,12 @@ from regiond.events.service import Events
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import Processes
 from tests.deployment.runner import RACK
+from tests.doubles.lxd_double import FakeLxd
 from tests.faults.secrets.echoing_lxd import EchoingLxd
 from tests.lab.support.key_pair import make_key_pair
 from tests.lab.support.secret_search import SecretSearch
-from tests.lxd_double import FakeLxd
-from tests.ports import free_port
-from tests.rejections import rejected_status
+from tests.support.ports import free_port
+from tests.support.rejections import rejected_status
 
 _IMAGE = """
     insert into image

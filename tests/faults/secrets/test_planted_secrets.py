@@ -11,13 +11,13 @@ import pytest
 
 from development import postgres
 from regiond.db.pool import Database
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK
 from tests.faults.secrets import secret_places
 from tests.faults.secrets.echoing_lxd import echoing_lxd
 from tests.faults.secrets.planted_life import PlantedLife
 from tests.faults.secrets.private_processes import PrivateProcesses
+from tests.postgresql.database import execute
 
 NO_CORE_DUMPS = {"0"}
 HYPERVISOR = "simulated"  # stores the user data of its guests

@@ -10,7 +10,7 @@ from tests.faults.consistency import assert_consistent, delete_all, refresh_host
 from tests.faults.logs import bugs_logged
 from tests.faults.soak.load import Load
 from tests.faults.soak.soak import VICTIMS, add_failing_hosts
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 ROUNDS = 2  # each kills every process once; `./dev faults --soak` kills for longer
 DONE_BETWEEN_KILLS = 35

@@ -18,8 +18,8 @@ from regiond.db.migrate import migrate
 from regiond.db.migration_files import Migration, packaged
 from regiond.db.pool import connect
 from tests.deployment.deployment import Deployment
-from tests.later_migrations import LATER, NEWER
-from tests.waiting import eventually
+from tests.postgresql.later_migrations import LATER, NEWER
+from tests.support.waiting import eventually
 
 # Columns, constraints, indexes, functions, triggers, applied files and the number of initial rows.
 _SCHEMA = """
@@ -53,7 +53,7 @@ import asyncio, sys
 from attrs import evolve
 from regiond.db.migrate import migrate
 from regiond.db.migration_files import packaged
-from tests.later_migrations import LATER
+from tests.postgresql.later_migrations import LATER
 *before, last = [*packaged(), *LATER][: int(sys.argv[2])]
 asyncio.run(migrate(sys.argv[1], [*before, evolve(last, sql=f"{last.sql}; select pg_sleep(600)")]))
 """

@@ -15,9 +15,9 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.processes import SECOND_REGION, Processes
 from tests.deployment.runner import REGION
 from tests.faults.upgrades.rolling_upgrade import Clients, load_balancer, newer_build
-from tests.later_migrations import COMPATIBLE, NEWER
-from tests.ports import free_port
-from tests.waiting import eventually
+from tests.postgresql.later_migrations import COMPATIBLE, NEWER
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 OF_THE_BALANCER = "A server in front of the region"
 ANSWER_OF_THE_PAGE = f"{OF_THE_BALANCER} answered with status 503 (No region is ready; try again.)"

@@ -19,9 +19,9 @@ from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.requests.caller import Caller
-from tests.administrators import add_administrator
-from tests.clock import Clock
-from tests.waiting import settle
+from tests.support.administrators import add_administrator
+from tests.support.clock import Clock
+from tests.support.waiting import settle
 
 MASTER_KEY = MasterKey.random()
 pytestmark = pytest.mark.database

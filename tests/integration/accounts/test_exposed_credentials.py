@@ -16,16 +16,16 @@ from regiond.db.pool import Database
 from regiond.racks import store
 from regiond.racks.service import Racks
 from regiond.requests.caller import Caller
-from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
+from tests.doubles.lxd_double import FakeLxd, FakeLxds
 from tests.integration.support.rigs.joined_racks import ADMIN, add_host_row, joined_rack
 from tests.integration.support.rigs.lxd_hosts import add
 from tests.integration.support.rigs.recording_racks import RecordedRacks
 from tests.integration.support.tables import lock_waiters, rows
-from tests.lxd_double import FakeLxd, FakeLxds
+from tests.postgresql.database import execute, fetchval
+from tests.support.waiting import eventually
 from tests.unit.regiond.credentials.test_key_pairs import small_pair
-from tests.waiting import eventually
 
 SSH_KEY = SentCredential(name="ssh_private_key")
 

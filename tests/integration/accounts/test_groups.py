@@ -17,8 +17,8 @@ from regiond.groups.model import PoolChange, ResourcePool, Zone, check_group
 from regiond.groups.service import Groups
 from regiond.requests.caller import Caller
 from tests.integration.support.tables import lock_waiters
-from tests.rejections import invalid_fields
-from tests.waiting import eventually
+from tests.support.rejections import invalid_fields
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -13,7 +13,7 @@ from tests.integration.machines.test_devices import interface_of, register
 from tests.integration.networks.test_nic_links import Nic, allocated
 from tests.integration.support.tables import sql
 from tests.integration.support.users import as_user, own
-from tests.rejections import outcomes
+from tests.support.rejections import outcomes
 
 OTHER = "hidden"  # the hostname of a machine in a resource pool in which ann has no role
 DEVICE_MAC, NEW_MAC = "52:54:00:aa:00:01", "52:54:00:aa:00:02"

@@ -24,7 +24,7 @@ from tests.integration.accounts.test_roles import client_folder
 from tests.integration.support.planted import ADDRESS, ERROR, OF_HOST, REFUSAL, SAYS, Planted, planted
 from tests.integration.support.two_pools import FOREIGN, GRANTS, NATIVE, USERNAMES, Contents, Role, two_pools
 from tests.integration.support.web_client import WebClient
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 pytestmark = pytest.mark.slow  # each plants its texts with hosts that fail
 

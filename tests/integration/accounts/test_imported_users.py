@@ -17,10 +17,10 @@ from regiond.accounts.ssh_keys import MAX_SSH_KEYS
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.requests.caller import Caller
-from tests.administrators import add_administrator
-from tests.clock import Clock
 from tests.maas_site.people import ADMIN, PASSWORD, PASSWORD_HASH, SSH_KEYS
-from tests.waiting import settle
+from tests.support.administrators import add_administrator
+from tests.support.clock import Clock
+from tests.support.waiting import settle
 
 pytestmark = pytest.mark.database
 

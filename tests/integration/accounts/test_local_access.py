@@ -12,8 +12,8 @@ from regiond.accounts.model import ApiKey
 from regiond.accounts.service import Accounts
 from regiond.db.pool import Database
 from regiond.events.service import Events
-from tests.administrators import add_administrator
-from tests.waiting import settle
+from tests.support.administrators import add_administrator
+from tests.support.waiting import settle
 
 pytestmark = pytest.mark.database
 URL = "http://127.0.0.1:5240/MAAS/api/2.0/"

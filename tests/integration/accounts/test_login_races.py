@@ -20,11 +20,11 @@ from regiond.accounts.users import Users
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.quotas import service as quotas
-from tests.administrators import add_administrator
 from tests.integration.support.tables import lock_waiters
 from tests.maas_site.people import PASSWORD as PASSWORD_OF_MAAS
 from tests.maas_site.people import PASSWORD_HASH
-from tests.waiting import eventually, settle
+from tests.support.administrators import add_administrator
+from tests.support.waiting import eventually, settle
 
 pytestmark = pytest.mark.database
 

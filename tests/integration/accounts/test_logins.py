@@ -15,9 +15,9 @@ from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
 from regiond.db.pool import Database
 from regiond.events.service import Events
-from tests.administrators import add_administrator
-from tests.clock import Clock
-from tests.waiting import settle
+from tests.support.administrators import add_administrator
+from tests.support.clock import Clock
+from tests.support.waiting import settle
 
 pytestmark = pytest.mark.database
 

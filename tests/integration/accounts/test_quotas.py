@@ -16,8 +16,8 @@ from regiond.quotas import store
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed, second_region
 from tests.integration.support.users import as_user, user_key
-from tests.rejections import outcomes, rejection
-from tests.waiting import eventually
+from tests.support.rejections import outcomes, rejection
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -12,11 +12,11 @@ from common.errors import InnkeeperError, LinkLost
 from innkeeper.http import Api
 from regiond.commands.admin_commands import check
 from regiond.db.pool import connect
-from tests.database import with_option
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
-from tests.waiting import eventually
+from tests.postgresql.database import with_option
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -18,8 +18,8 @@ from tests.deployment.deployment import Deployment
 from tests.integration.networks.test_nic_links import ready
 from tests.integration.support.tables import is_count, lock_waiters, sql
 from tests.integration.support.users import as_user, own
-from tests.rejections import invalid_fields, rejected_status
-from tests.waiting import eventually
+from tests.support.rejections import invalid_fields, rejected_status
+from tests.support.waiting import eventually
 
 
 async def machine(innkeeper: Deployment, system_id: str) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from common.errors import InnkeeperError
 from tests.deployment.deployment import Deployment
 from tests.integration.support.tables import sql
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 _DELAY_COMPOSES = """
     create function delay() returns trigger language plpgsql as $$ begin

@@ -18,8 +18,8 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed, second_region
 from tests.integration.support.two_pools import FOREIGN, NATIVE, Role, TwoPools, two_pools
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
-from tests.waiting import eventually
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 
 
 async def allocate(deployment: Deployment, **fields: Any) -> Any:

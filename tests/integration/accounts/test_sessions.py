@@ -21,9 +21,9 @@ from regiond.housekeeping.retention import Retention, RetentionPeriods
 from regiond.quotas import service as quotas
 from regiond.requests.caller import Caller
 from regiond.ui.serving.session_cookie import cookie_name
-from tests.administrators import add_administrator
 from tests.deployment.deployment import Deployment
-from tests.waiting import settle
+from tests.support.administrators import add_administrator
+from tests.support.waiting import settle
 
 pytestmark = pytest.mark.database
 

@@ -15,7 +15,7 @@ from tests.integration.images.test_exports import download, export
 from tests.integration.images.test_image_upload_command import logged_in
 from tests.integration.machines.disks.test_disk_changes import add, composed, events, path, remove
 from tests.integration.support.users import as_user
-from tests.rejections import rejected_status, rejection
+from tests.support.rejections import rejected_status, rejection
 from tests.unit.command.processes import on_terminal
 
 ANN = "users/ann/"

@@ -18,8 +18,8 @@ from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.quotas import service as quotas
 from regiond.requests.caller import Caller
-from tests.administrators import add_administrator
-from tests.waiting import settle
+from tests.support.administrators import add_administrator
+from tests.support.waiting import settle
 
 pytestmark = pytest.mark.database
 PASSWORD = "vault-orbit-kettle-91"  # noqa: S105

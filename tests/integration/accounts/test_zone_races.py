@@ -13,7 +13,6 @@ from attrs import define
 from common.guests.compose_request import ComposeRequest
 from regiond.groups import store
 from regiond.hosts.store import move_to_zone
-from tests.database import fetchval
 from tests.deployment.deployment import Deployment
 from tests.integration.support.rigs.concurrent_composes import (
     SMALL,
@@ -25,7 +24,8 @@ from tests.integration.support.rigs.concurrent_composes import (
 )
 from tests.integration.support.rigs.deadlocks import loses
 from tests.integration.support.tables import lock_waiters, sql
-from tests.waiting import eventually
+from tests.postgresql.database import fetchval
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db

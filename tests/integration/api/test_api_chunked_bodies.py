@@ -14,9 +14,9 @@ from regiond.api.pipeline.authentication import ANONYMOUS_BODY_BYTES
 from regiond.api.pipeline.request import MAX_BODY_BYTES
 from regiond.requests.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
 from tests.integration.support.api_over_http import BASE, Client, connected, serve
+from tests.support.waiting import eventually, settle
 from tests.unit.answers.accounts import SIGNING_KEY
 from tests.unit.support.api_double import NOW_S, ApiDouble
-from tests.waiting import eventually, settle
 
 REFRESH = f"{BASE}vm-hosts/4/?op=refresh"
 LONG = b"x=" + b"a" * (2 * ANONYMOUS_BODY_BYTES)

@@ -22,9 +22,9 @@ from regiond.api.pipeline.request import MAX_BODY_BYTES
 from regiond.api.resources.registry import SERVED
 from regiond.requests.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
 from tests.integration.support.api_over_http import BASE, Client, HeldCall, connected, serve
+from tests.support.waiting import eventually, settle
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
 from tests.unit.support.api_double import ApiDouble
-from tests.waiting import eventually, settle
 
 PATH = f"{BASE}vm-hosts/4/?op=refresh"
 WRONG_KEY = evolve(ADMIN_KEY, token_secret="wrong")  # noqa: S106

@@ -21,10 +21,10 @@ from regiond.api.resources.registry import SERVED
 from regiond.process.health import Health, Part
 from regiond.requests.request_limits import RequestLimits, RequestRates
 from tests.integration.support.api_over_http import BASE, Client, HeldCall, Response, serve
+from tests.support.waiting import eventually, settle
 from tests.unit.answers.accounts import ADMIN_KEY, SIGNING_KEY
 from tests.unit.support.api_double import NOW_S, ApiDouble, authorization
 from tests.unit.support.machine_samples import OPERATION, RUNNING
-from tests.waiting import eventually, settle
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.integration.maas.test_maas_import import begin, inventory
 from tests.integration.support.adoption import refresh, rows
 from tests.integration.support.tables import counts
 from tests.maas_api.bridge_server import KEY, RecordedMaas, serving
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 from tests.unit.regiond.api.test_api_serializers import misfits
 
 

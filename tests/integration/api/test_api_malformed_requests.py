@@ -9,8 +9,8 @@ import pytest
 
 from regiond.api.pipeline.request import MAX_BODY_BYTES
 from tests.integration.support.api_over_http import BASE, Client, serve
+from tests.support.waiting import settle
 from tests.unit.support.api_double import ApiDouble
-from tests.waiting import settle
 
 
 @pytest.fixture

@@ -22,11 +22,11 @@ from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.https.certificate_files import CertificateFiles
 from regiond.https.service import HttpsCertificate
-from tests.certificate_pairs import DAY, Pair, make_pair
-from tests.clock import advance
 from tests.integration.support.api_over_http import BASE, Client, HeldCall, serve
+from tests.support.certificate_pairs import DAY, Pair, make_pair
+from tests.support.clock import advance
+from tests.support.waiting import eventually, settle
 from tests.unit.support.api_double import ApiDouble
-from tests.waiting import eventually, settle
 
 VERSION = f"{BASE}version/"
 OPTIONS = SiteOptions(connections=ConnectionLimits(total=3, per_address=2, proxies=IpNetworks()), hsts_s=600)

@@ -13,10 +13,10 @@ from websockets.frames import Frame, Opcode
 
 from regiond.api.http.websocket import BURST_S, FRAMES_PER_S
 from regiond.api.replies import Terminal
-from tests.clock import in_no_time
 from tests.integration.support.api_over_http import BASE, Client, serve
+from tests.support.clock import in_no_time
+from tests.support.waiting import eventually, settle
 from tests.unit.support.api_double import ApiDouble
-from tests.waiting import eventually, settle
 
 LONG = b"x" * (16 * 1024 * 1024)  # more than the buffers of a connection hold
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -19,12 +19,12 @@ from common.addresses.ip_networks import IpNetworks
 from common.errors import NotAuthenticated
 from regiond.api.http.forwarding import TrustedProxies
 from regiond.api.http.site import SiteOptions
-from tests.certificate_pairs import make_pair
 from tests.integration.support.api_over_http import BASE, Client, serve
 from tests.pages.blocks import example
-from tests.ports import free_port
+from tests.support.certificate_pairs import make_pair
+from tests.support.ports import free_port
+from tests.support.waiting import eventually, settle
 from tests.unit.support.api_double import ApiDouble
-from tests.waiting import eventually, settle
 
 PAGE = "docs/how-to/https.md"
 NAME = "region.example.net"

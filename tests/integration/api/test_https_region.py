@@ -22,13 +22,13 @@ from regiond.db.pool import Database
 from regiond.https import service as https_service
 from regiond.process.settings import RegionSettings
 from regiond.service import RegionService
-from tests.administrators import add_administrator
-from tests.certificate_pairs import make_pair
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.rpc.test_rpc_misuse import address_of, issue
+from tests.support.administrators import add_administrator
+from tests.support.certificate_pairs import make_pair
+from tests.support.waiting import eventually, settle
 from tests.unit.command.processes import INNKEEPER, spawned
-from tests.waiting import eventually, settle
 
 
 @pytest.fixture

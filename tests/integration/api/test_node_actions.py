@@ -9,7 +9,7 @@ from tests.integration.machines.test_devices import MAC, register
 from tests.integration.networks.test_nic_links import allocated
 from tests.integration.support.tables import sql
 from tests.integration.support.users import as_user
-from tests.rejections import invalid_fields, rejected_status, rejection
+from tests.support.rejections import invalid_fields, rejected_status, rejection
 
 NO_DETAILS = b"\x11\x00\x00\x00\x0alshw\x00\x0alldp\x00\x00"  # BSON
 OTHER_MAC = "52:54:00:aa:00:02"

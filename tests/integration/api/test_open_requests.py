@@ -14,10 +14,10 @@ from regiond.accounts.model import ApiKey
 from regiond.api.http import klein_adapter
 from regiond.api.http.site import SiteOptions
 from tests.integration.support.api_over_http import BASE, Client, HeldCall, serve
+from tests.support.waiting import eventually, settle
 from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
 from tests.unit.support.api_double import ApiDouble
 from tests.unit.support.machine_samples import OPERATION
-from tests.waiting import eventually, settle
 
 MOST = 3
 

@@ -17,7 +17,7 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.support.openapi_calls import ROLES, OpenApiCalls
 from tests.integration.support.two_pools import two_pools
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 # OPENAPI_EXAMPLES=50 takes a quarter of an hour; the seed of a failure repeats its requests.
 EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "1"))

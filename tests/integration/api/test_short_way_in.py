@@ -8,7 +8,7 @@ import pytest
 from development.request_trace import ASYNC, traced
 from innkeeper.api_description import Method
 from tests.deployment.deployment import ENDED, Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -12,13 +12,13 @@ import pytest
 
 from innkeeper import rpc
 from tests.bench.prefilled import prefill
-from tests.chunks import dechunked
 from tests.deployment.deployment import Deployment
 from tests.integration.rpc.test_rpc_misuse import address_of, issue
 from tests.integration.support.api_over_http import BASE, Client, serve
+from tests.support.chunks import dechunked
+from tests.support.waiting import eventually, settle
 from tests.unit.support.api_double import ApiDouble
 from tests.unit.support.long_source import Source
-from tests.waiting import eventually, settle
 
 MACHINES = 4000  # 19 MB: more than the buffers of a connection hold
 

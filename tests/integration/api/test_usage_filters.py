@@ -12,7 +12,7 @@ from tests.integration.metrics.test_usage import measured, measuring
 from tests.integration.pages.machines.test_web_lost_storage import client, page
 from tests.integration.support.tables import sql
 from tests.integration.support.web_client import WebClient
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 __all__ = ["client"]
 

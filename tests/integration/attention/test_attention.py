@@ -19,9 +19,9 @@ from tests.integration.support.adoption import refresh
 from tests.integration.support.tables import sql
 from tests.integration.support.two_pools import FOREIGN, NATIVE, Role, two_pools
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 from tests.unit.support.api_samples import ADMIN, USER
-from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -12,14 +12,14 @@ from common.trust.certificates import make_authority
 from regiond.db.pool import Db
 from regiond.hosts.address import identity_store
 from regiond.hosts.trust.certificate_expiry import read_expiry_of_servers
-from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.integration.attention.test_attention import age, items
 from tests.integration.pages.machines.test_web_lost_storage import client, page
 from tests.integration.support.tables import sql
 from tests.integration.support.users import as_user
 from tests.integration.support.web_client import WebClient
-from tests.waiting import eventually
+from tests.support.clock import advance
+from tests.support.waiting import eventually
 
 __all__ = ["client"]
 pytestmark = pytest.mark.database

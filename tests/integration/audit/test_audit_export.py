@@ -18,13 +18,13 @@ from regiond.audit.model import AuditRequest
 from regiond.audit.service import Audit
 from regiond.db.pool import Database
 from regiond.metrics.records import AUDIT_EXPORT
-from tests.certificate_pairs import make_pair
-from tests.clock import advance, in_no_time
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.support.log_receivers import Received, syslog_datagrams, syslog_stream, web_server
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.certificate_pairs import make_pair
+from tests.support.clock import advance, in_no_time
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -17,8 +17,8 @@ from regiond.audit.export.service import AuditExport
 from regiond.audit.model import AuditRequest, RawEntry
 from regiond.audit.service import Audit
 from regiond.db.pool import Database, Db
-from tests.database import execute
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -15,8 +15,8 @@ from regiond.audit.model import AuditAnswer, AuditFilter, AuditRequest, AuditRes
 from regiond.audit.service import Audit
 from regiond.db.pool import Database
 from regiond.requests.caller import Caller
-from tests.clock import Clock
-from tests.database import execute_as_superuser
+from tests.postgresql.database import execute_as_superuser
+from tests.support.clock import Clock
 
 pytestmark = pytest.mark.database
 

@@ -30,7 +30,7 @@ from regiond.db.pool import Database
 from regiond.operations.idempotency.service import IdempotencyKeys
 from regiond.process.settings import RegionSettings
 from regiond.racks.enrolment.installation import open_authority
-from tests.database import execute, execute_as_superuser, fetchval, named
+from tests.postgresql.database import execute, execute_as_superuser, fetchval, named
 
 pytestmark = pytest.mark.database
 PASSPHRASE = "vault-orbit-kettle-91"  # noqa: S105

@@ -15,9 +15,9 @@ from regiond.backup.model import BackupFailed
 from regiond.backup.store import record_backup
 from regiond.commands.backup_commands import back_up
 from regiond.db.pool import Database
-from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.integration.support.tables import sql
+from tests.postgresql.database import execute, fetchval
 
 PASSPHRASE = "vault-orbit-kettle-91"  # noqa: S105
 NOW = datetime.now(UTC)

@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from regiond.db.pool import connect
-from tests.database import as_superuser, create_database, drop_database, execute_as_superuser
-from tests.kept_database import KeptConnection, KeptDatabase
-from tests.waiting import settle
+from tests.postgresql.database import as_superuser, create_database, drop_database, execute_as_superuser
+from tests.postgresql.kept_database import KeptConnection, KeptDatabase
+from tests.support.waiting import settle
 
 pytestmark = pytest.mark.database
 

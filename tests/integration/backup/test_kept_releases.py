@@ -17,7 +17,7 @@ from regiond.db.pool import connect
 from regiond.machines.values.states import MachineState
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
-from tests.later_migrations import LATER
+from tests.postgresql.later_migrations import LATER
 from tests.releases.kept import KEPT, Kept
 
 MIGRATIONS = {"1.0.0": 1}  # of each release

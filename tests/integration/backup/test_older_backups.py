@@ -1,6 +1,6 @@
 """A backup of the schema before an upgrade: saved as it is, and upgraded by the restore.
 
-The newer release is an imaginary one, with the migrations of `tests/later_migrations.py`.
+The newer release is an imaginary one, with the migrations of `tests/postgresql/later_migrations.py`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from regiond.db.migration_files import packaged
 from regiond.db.pool import Database
 from regiond.process.settings import RegionSettings
 from regiond.racks.enrolment.installation import open_authority
-from tests.database import execute, fetchval
-from tests.later_migrations import LATER, NEWER
+from tests.postgresql.database import execute, fetchval
+from tests.postgresql.later_migrations import LATER, NEWER
 
 pytestmark = pytest.mark.database
 PASSPHRASE = "vault-orbit-kettle-91"  # noqa: S105

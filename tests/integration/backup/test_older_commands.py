@@ -8,8 +8,6 @@ from attrs import evolve
 from rackd.drivers.simulated.fault_injection import Call
 from rackd.settings import RackSettings
 from regiond.operations.model import WAIT_FOR_COMMAND, WAIT_FOR_EARLIER
-from tests.clock import in_no_time
-from tests.database import fetchval
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import InProcess
 from tests.deployment.runner import RACK as FIRST
@@ -27,7 +25,9 @@ from tests.integration.operations.test_superseded import (
     retry,
     waits_because,
 )
-from tests.waiting import eventually
+from tests.postgresql.database import fetchval
+from tests.support.clock import in_no_time
+from tests.support.waiting import eventually
 
 _REPORTED = "select link_idle_timeout_s from rack where name = $1"
 

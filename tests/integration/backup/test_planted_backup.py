@@ -13,8 +13,8 @@ from common.errors import WrongState
 from regiond.backup.model import BackupFailed
 from regiond.db.pool import Database
 from regiond.process.settings import RegionSettings
-from tests.database import execute_as_superuser, fetchval
 from tests.integration.backup.test_restore import backed_up, restored, settings
+from tests.postgresql.database import execute_as_superuser, fetchval
 
 __all__ = ["settings"]
 pytestmark = [pytest.mark.database, pytest.mark.needs_owner, pytest.mark.own_database]

@@ -24,7 +24,7 @@ from regiond.db.pool import Database
 from regiond.process.settings import RegionSettings
 from regiond.racks.enrolment.installation import open_authority
 from regiond.wiring.storage import open_storage
-from tests.database import execute, execute_as_superuser, fetchval
+from tests.postgresql.database import execute, execute_as_superuser, fetchval
 
 pytestmark = pytest.mark.database
 PASSPHRASE = "vault-orbit-kettle-91"  # noqa: S105

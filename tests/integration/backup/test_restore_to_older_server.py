@@ -11,7 +11,7 @@ from regiond.backup import programs
 from regiond.backup.model import BackupFailed
 from regiond.db.pool import Database, connect
 from regiond.db.relations import relations
-from tests.database import execute, fetchval
+from tests.postgresql.database import execute, fetchval
 
 pytestmark = [pytest.mark.database, pytest.mark.needs_owner]
 NEWEST = 18  # of the wheel

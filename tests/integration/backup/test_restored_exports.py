@@ -11,8 +11,8 @@ from regiond.db.pool import Database
 from regiond.images.content import ContentFolder
 from regiond.process.settings import RegionSettings
 from regiond.wiring.images import EXPORTS, FOLDER
-from tests.database import execute, fetchval
 from tests.integration.backup.test_restore import backed_up, restored
+from tests.postgresql.database import execute, fetchval
 
 pytestmark = [pytest.mark.database, pytest.mark.needs_owner]
 HERE, ELSEWHERE = uuid4(), uuid4()

@@ -12,12 +12,12 @@ from common.errors import InnkeeperError
 from common.values import PowerState
 from regiond.hosts.discovery.restored import await_refreshes
 from regiond.machines.core.use_evidence import doubt_uses
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.deployment.test_stock import path, status, stock
 from tests.integration.support.discrepancies import only
 from tests.integration.support.images import add_image
 from tests.integration.support.users import as_user
+from tests.postgresql.database import execute
 
 _BACKUP = "create table backup_machine as select * from machine; create table backup_time as select now() as at"
 # As a restore finds them: the rows of the backup, nothing of later.

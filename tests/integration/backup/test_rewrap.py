@@ -24,9 +24,9 @@ from regiond.maas.imports.model import NewMaasImport
 from regiond.maas.parallel import store as parallel_store
 from regiond.machines.bulk import store as bulk_store
 from regiond.process.settings import RegionSettings
-from tests.administrators import add_administrator
-from tests.database import execute
 from tests.integration.support.rigs.joined_racks import add_host_row
+from tests.postgresql.database import execute
+from tests.support.administrators import add_administrator
 from tests.unit.regiond.credentials.test_key_pairs import INSTALLATION, small_pair
 
 SECRETS = {"power_pass": "hunter2", "ssh_private_key": "pem"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from regiond.db.pool import Database
-from tests.database import execute
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -23,7 +23,7 @@ from regiond.racks.enrolment.authority import Authority
 from tests.deployment.deployment import Deployment
 from tests.integration.support.rigs.byzantine_rack import recorded_messages
 from tests.integration.support.rigs.linked import Region, dial, region_one
-from tests.waiting import eventually, settle
+from tests.support.waiting import eventually, settle
 
 HOUR = timedelta(hours=1)
 _SHIFTS = (

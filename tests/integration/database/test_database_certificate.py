@@ -17,7 +17,7 @@ from attrs import frozen
 
 from common.errors import BadSettings, DatabaseUnavailable
 from regiond.db.pool import Database
-from tests.certificate_pairs import make_pair
+from tests.support.certificate_pairs import make_pair
 
 SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
 

@@ -20,8 +20,8 @@ from regiond.commands.database_setup.model import Target
 from regiond.db.migrate import migrate
 from regiond.db.migration_files import packaged
 from regiond.db.pool import Database, connect
-from tests.database import as_superuser, named
-from tests.waiting import settle
+from tests.postgresql.database import as_superuser, named
+from tests.support.waiting import settle
 
 pytestmark = pytest.mark.database
 DAYS = 30

@@ -16,9 +16,9 @@ from regiond.db.migrate import MIGRATION_LOCK, migrate, missing_migrations
 from regiond.db.migration_files import Migration, migration, packaged
 from regiond.db.pool import Db, connect
 from regiond.operations.model import OPEN_STATES, OperationState
-from tests.database import as_superuser, with_option
-from tests.later_migrations import LATER
-from tests.waiting import eventually
+from tests.postgresql.database import as_superuser, with_option
+from tests.postgresql.later_migrations import LATER
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -17,8 +17,8 @@ from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
 from development import postgres
 from regiond.db.pool import CONNECT_DEADLINE_S, STATEMENT_DEADLINE_S, Database, Db, connect
 from regiond.events.service import Events
-from tests.database import execute, execute_as_superuser, fetchval, named
-from tests.waiting import eventually
+from tests.postgresql.database import execute, execute_as_superuser, fetchval, named
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

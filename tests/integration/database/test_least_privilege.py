@@ -19,10 +19,10 @@ from regiond.db.migration_files import packaged
 from regiond.db.pool import Database, connect
 from regiond.db.privileges import READ_ONLY_TABLES
 from regiond.requests.caller import Caller
-from tests.database import OWNER, as_owner, create_database, drop_database
 from tests.deployment.in_process import deployed
-from tests.later_migrations import LATER
-from tests.waiting import settle
+from tests.postgresql.database import OWNER, as_owner, create_database, drop_database
+from tests.postgresql.later_migrations import LATER
+from tests.support.waiting import settle
 
 pytestmark = pytest.mark.database
 

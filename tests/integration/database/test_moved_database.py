@@ -12,7 +12,7 @@ from regiond.db.pool import Database
 from regiond.db.position import Position
 from regiond.racks.enrolment.installation import open_authority
 from regiond.recovery.fail_over import FailOver
-from tests.database import execute, fetchval
+from tests.postgresql.database import execute, fetchval
 
 pytestmark = pytest.mark.database
 

@@ -15,7 +15,7 @@ from regiond.db.history import ServerHistory
 from regiond.db.pool import Database, connect
 from regiond.db.position import Position
 from regiond.db.primary_monitor import PrimaryMonitor
-from tests.database import fetchval
+from tests.postgresql.database import fetchval
 
 
 @pytest.mark.slow

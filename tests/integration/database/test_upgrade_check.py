@@ -19,8 +19,8 @@ from regiond.db.migrate import migrate
 from regiond.db.migration_files import packaged
 from regiond.db.pool import Database
 from regiond.process.settings import RegionSettings
-from tests.database import execute, execute_as_superuser
-from tests.later_migrations import COMPATIBLE, NEWER
+from tests.postgresql.database import execute, execute_as_superuser
+from tests.postgresql.later_migrations import COMPATIBLE, NEWER
 
 pytestmark = pytest.mark.database
 _ROWS = """

@@ -11,8 +11,8 @@ import pytest
 from common.errors import DatabaseUnavailable
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
-from tests.database import create_database, drop_database, execute
-from tests.waiting import eventually
+from tests.postgresql.database import create_database, drop_database, execute
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

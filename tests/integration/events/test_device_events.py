@@ -10,7 +10,7 @@ from tests.integration.machines.test_devices import MAC, interface_of, register
 from tests.integration.networks.test_nic_links import Nic, allocated
 from tests.integration.support.tables import sql
 from tests.integration.support.users import as_user
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 ADMIN = Caller(account_id=0, username="admin", is_admin=True)
 STRANGER = Caller(account_id=999, username="stranger", is_admin=False)

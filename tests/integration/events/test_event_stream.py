@@ -12,13 +12,13 @@ import pytest
 from regiond.events import streams, tail
 from regiond.events.model import EventFilter, Level
 from regiond.events.service import Events
-from tests.administrators import API_KEY_FILE
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.support.event_reader import EventReader, reading
 from tests.integration.support.tables import sql
 from tests.integration.support.users import user_key
-from tests.waiting import eventually
+from tests.support.administrators import API_KEY_FILE
+from tests.support.waiting import eventually
 
 
 def stream(

@@ -15,8 +15,8 @@ from attrs import define, field
 from twisted.internet.protocol import Factory, Protocol
 
 from regiond.process.listening import ACCEPTS_PER_TURN, listen
-from tests.ports import stop_listening
-from tests.waiting import eventually, settle
+from tests.support.ports import stop_listening
+from tests.support.waiting import eventually, settle
 
 LONGEST_BACKLOG = int(Path("/proc/sys/net/core/somaxconn").read_text())  # of this kernel
 

@@ -13,7 +13,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.machines.test_ownership_matrix import becomes, callers
 from tests.integration.support.tables import rows, sql
 from tests.integration.support.two_pools import NATIVE, Role, two_pools
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 async def test_a_composer_learns_of_events_of_its_vm(innkeeper: Deployment) -> None:

@@ -15,8 +15,8 @@ from common.errors import BadSettings
 from common.process import metrics_site
 from common.process.http_listener import HttpListener
 from common.process.metrics_site import metrics_listener
-from tests.clock import advance
-from tests.waiting import eventually
+from tests.support.clock import advance
+from tests.support.waiting import eventually
 
 
 def made(host: str = "127.0.0.1", port: int = 0, *, held: asyncio.Event | None = None) -> HttpListener | None:

@@ -11,7 +11,7 @@ import pytest
 
 from common.errors import InnkeeperError
 from tests.deployment.deployment import Deployment
-from tests.example_driver import installed
+from tests.doubles.example_driver import installed
 from tests.integration.pages.machines.test_web_lost_storage import client, page
 from tests.integration.support.web_client import WebClient
 

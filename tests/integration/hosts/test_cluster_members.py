@@ -15,12 +15,12 @@ from regiond.hosts.maintenance.changes import begin_maintenance
 from regiond.maas.imports.model import PARALLEL_RUN
 from regiond.requests.caller import Caller
 from tests.deployment.deployment import Deployment
+from tests.doubles.lxd_double import FakeLxd, FakeLxds
 from tests.integration.support.rigs.byzantine_rack import recorded_messages
 from tests.integration.support.rigs.lxd_hosts import add
 from tests.integration.support.server_rows import server_rows, servers
 from tests.integration.support.tables import rows
-from tests.lxd_double import FakeLxd, FakeLxds
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 LIMIT = 5
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)

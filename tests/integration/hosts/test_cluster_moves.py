@@ -18,7 +18,7 @@ from regiond.machines.core.guest_changes import MachineGuestChanges
 from tests.deployment.deployment import Deployment
 from tests.integration.support.rigs.discovery_runs import discover
 from tests.integration.support.tables import rows
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 MEMBERS = ("m1", "m2")
 _ADD_CLUSTER = "insert into cluster (name, identity, project) values ('c', 'x', '') returning id"

@@ -13,11 +13,11 @@ from common.values import ClusterMember, HostFacts
 from regiond.clusters.service import apply_membership
 from regiond.db.pool import Db
 from regiond.hosts.removal_model import HostRemoval
-from tests.administrators import first_administrator
 from tests.deployment.deployment import Deployment
 from tests.integration.support.rigs.deadlocks import loses
 from tests.integration.support.users import as_user
-from tests.waiting import settle
+from tests.support.administrators import first_administrator
+from tests.support.waiting import settle
 
 pytestmark = pytest.mark.database
 

@@ -11,9 +11,9 @@ from common.values import DriverType
 from regiond.hosts.model import MASK, HostState
 from regiond.hosts.trust.first_contact import read_fingerprint
 from tests.deployment.deployment import Deployment
+from tests.doubles.lxd_double import FakeLxd, FakeLxds
 from tests.integration.support.rigs.lxd_hosts import add, is_ready, parameters, state
 from tests.integration.support.tables import rows, sql
-from tests.lxd_double import FakeLxd, FakeLxds
 
 PHRASE = "old-style password"
 

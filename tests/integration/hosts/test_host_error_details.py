@@ -10,11 +10,11 @@ from common.errors import InnkeeperError, NotTrusted, PeerChanged
 from common.rpc.commands.host_commands import HOST_DISCOVER, HostCall
 from common.rpc.link import Link
 from tests.deployment.deployment import Deployment
+from tests.doubles.lxd_double import FakeLxd, FakeLxds
 from tests.integration.support.rigs.byzantine_rack import byzantine_rack
 from tests.integration.support.rigs.lxd_hosts import add, is_ready, parameters
 from tests.integration.support.tables import rows, sql
 from tests.integration.support.users import as_user
-from tests.lxd_double import FakeLxd, FakeLxds
 
 PHRASE = "old-style password"
 

@@ -12,7 +12,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.pages.machines.test_web_lost_storage import client, page
 from tests.integration.support.rigs.discovery_runs import apply, discover
 from tests.integration.support.web_client import WebClient
-from tests.row_versions import versions
+from tests.postgresql.row_versions import versions
 
 __all__ = ["client"]
 

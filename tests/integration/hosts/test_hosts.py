@@ -15,7 +15,7 @@ from regiond.hosts.model import MASK
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.support.tables import count
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 PHRASE = "a pass phrase"
 SIM = "simulated:sim?cores=4&memory_mib=12288"

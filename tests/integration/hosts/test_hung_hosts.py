@@ -6,10 +6,10 @@ import asyncio
 from functools import partial
 
 from regiond.hosts.model import HostState
-from tests.clock import in_no_time
 from tests.deployment.deployment import Deployment
 from tests.integration.reconciler.test_lost_hosts import is_in
-from tests.waiting import eventually
+from tests.support.clock import in_no_time
+from tests.support.waiting import eventually
 
 SECONDS = 55.0  # a probe begins after 5 s and ends after 10 s; the calls themselves would wait for a minute
 # The clock of PostgreSQL is not moved: for it, the host was refreshed before the call began.

@@ -12,11 +12,11 @@ import pytest
 from common.errors import InnkeeperError, ServerUnconfirmed
 from regiond.hosts.discovery import refresh
 from tests.deployment.deployment import Deployment
+from tests.doubles.lxd_double import FakeLxd
 from tests.integration.pages.machines.test_web_lost_storage import client, page
 from tests.integration.rpc.test_removed_certificates import events, remove
 from tests.integration.support.rigs.lxd_hosts import add, is_ready
 from tests.integration.support.web_client import WebClient
-from tests.lxd_double import FakeLxd
 from tests.unit.regiond.credentials.test_key_pairs import small_pair
 
 __all__ = ["client"]

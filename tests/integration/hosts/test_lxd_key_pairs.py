@@ -12,11 +12,11 @@ from common.errors import InvalidRequest
 from regiond.hosts.model import MASK, HostState
 from regiond.hosts.views import view_store
 from tests.deployment.deployment import Deployment
+from tests.doubles.lxd_double import FakeLxd, FakeLxds
 from tests.integration.support.rigs.lxd_hosts import add, fetched, is_ready, parameters, state
 from tests.integration.support.tables import rows
-from tests.lxd_double import FakeLxd, FakeLxds
+from tests.support.waiting import eventually
 from tests.unit.regiond.credentials.test_key_pairs import small_pair
-from tests.waiting import eventually
 
 
 async def test_hosts_of_a_server_share_its_key_pair(innkeeper: Deployment, lxds: FakeLxds, server: FakeLxd) -> None:

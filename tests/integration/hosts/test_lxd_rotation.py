@@ -17,12 +17,12 @@ from tests.browser.support.fleet import PASSWORD, add_administrator_with_passwor
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
+from tests.doubles.lxd_double import FakeLxd, FakeLxds
 from tests.integration.support.rigs.lxd_hosts import add, parameters
 from tests.integration.support.tables import rows, sql
 from tests.integration.support.web_client import WebClient
-from tests.lxd_double import FakeLxd, FakeLxds
+from tests.support.waiting import eventually
 from tests.unit.regiond.credentials.test_key_pairs import small_pair
-from tests.waiting import eventually
 
 
 @pytest.mark.slow

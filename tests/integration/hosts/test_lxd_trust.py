@@ -13,9 +13,9 @@ from common.trust.certificates import fingerprint, load_certificate
 from regiond.hosts.model import MASK, HostState
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
+from tests.doubles.lxd_double import FakeLxd, FakeLxds
 from tests.integration.support.rigs.lxd_hosts import add, fetched, is_ready, parameters, state
 from tests.integration.support.tables import dump, rows
-from tests.lxd_double import FakeLxd, FakeLxds
 from tests.unit.regiond.credentials.test_key_pairs import small_pair
 
 

@@ -25,10 +25,10 @@ from regiond.racks.enrolment.rpc_clients import RpcClients
 from regiond.racks.reach.heartbeat import Heartbeat
 from regiond.racks.service import Racks
 from regiond.requests.caller import Caller
-from tests.administrators import add_administrator
-from tests.database import execute, fetchval
 from tests.integration.support.rigs.joined_racks import ADMIN, joined_rack, signing_request, token_secret
-from tests.waiting import eventually
+from tests.postgresql.database import execute, fetchval
+from tests.support.administrators import add_administrator
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -20,10 +20,10 @@ from rackd.service import RackService
 from rackd.settings import RackSettings
 from regiond.operations.model import OperationState
 from regiond.racks.reach.link_supervisor import PROBE_EVERY_S, WATCH_EVERY_S
-from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.integration.support.tables import sql
-from tests.waiting import eventually
+from tests.support.clock import advance
+from tests.support.waiting import eventually
 
 _REACH = """
     select h.name from rack_reach x join rack r on r.id = x.rack_id join vm_host h on h.id = x.host_id

@@ -6,8 +6,8 @@ import pytest
 
 from common.errors import InnkeeperError
 from tests.deployment.deployment import Deployment
-from tests.row_versions import versions
-from tests.waiting import eventually
+from tests.postgresql.row_versions import versions
+from tests.support.waiting import eventually
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from regiond.hosts.model import HostState
 from regiond.hosts.schedule_store import retry_after_failure, set_refreshed
 from regiond.racks.calls.host_calls import HostCalls
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db

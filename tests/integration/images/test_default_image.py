@@ -13,13 +13,13 @@ from regiond.db import migrations
 from regiond.images.service import Images
 from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
-from tests.disk_images import raw_disk, upload
 from tests.integration.images.test_image_upload_command import logged_in
 from tests.integration.support.images import add_image
 from tests.integration.support.tables import sql
 from tests.integration.support.users import as_user
 from tests.integration.support.web_client import WebClient
-from tests.rejections import invalid_fields
+from tests.support.disk_images import raw_disk, upload
+from tests.support.rejections import invalid_fields
 from tests.unit.command.processes import in_shell
 
 pytestmark = pytest.mark.database

@@ -24,12 +24,12 @@ from regiond.exports.disk_reader import DiskImage
 from regiond.exports.model import ExportLimits
 from regiond.process.file_folder import Threads
 from tests.deployment.deployment import Deployment
-from tests.disk_images import raw_disk
 from tests.integration.machines.disks.test_disk_changes import events, path
 from tests.integration.support.adoption import rows
 from tests.integration.support.users import as_user, own
-from tests.rejections import rejected_status, rejection
-from tests.waiting import eventually
+from tests.support.disk_images import raw_disk
+from tests.support.rejections import rejected_status, rejection
+from tests.support.waiting import eventually
 
 T = TypeVar("T")
 MIB = 2**20

@@ -10,12 +10,12 @@ import pytest
 from common.errors import InvalidRequest
 from innkeeper.request_body import Body
 from regiond.machines.running.deployment.image_copies import ImageCopyCollection
-from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.integration.support.images import CONTENT, add_image
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
-from tests.waiting import eventually
+from tests.postgresql.database import execute, fetchval
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 
 GB = 1000**3
 NOBLE = hashlib.sha256(b"noble").hexdigest()  # a simulated image's fingerprint is that of its alias

@@ -9,11 +9,11 @@ import pytest
 from common.errors import WrongState
 from rackd.drivers.simulated.driver import SimulatedDriver
 from regiond.machines.running.deployment.image_copies import ImageCopyCollection
-from tests.clock import in_no_time
-from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.integration.support.images import CONTENT, add_image
-from tests.waiting import eventually
+from tests.postgresql.database import execute, fetchval
+from tests.support.clock import in_no_time
+from tests.support.waiting import eventually
 
 GB = 1000**3
 _COPIES = """

@@ -21,17 +21,17 @@ from regiond.images.downloads.service import ImageDownloads
 from regiond.images.model import ImageState, SubmittedImage
 from regiond.process.settings import RegionSettings
 from regiond.wiring.images import wire_images
-from tests.administrators import add_administrator
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.deployment.runner import REGION
-from tests.disk_images import MIB, append, checked, declare, raw_disk
-from tests.file_server import FileServer, file_server
+from tests.doubles.file_server import FileServer, file_server
 from tests.integration.images.test_image_upload_command import logged_in
 from tests.integration.images.test_images import files, kinds
-from tests.rejections import invalid_fields, rejected_status
+from tests.support.administrators import add_administrator
+from tests.support.disk_images import MIB, append, checked, declare, raw_disk
+from tests.support.rejections import invalid_fields, rejected_status
+from tests.support.waiting import eventually
 from tests.unit.command.processes import in_shell
-from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
 

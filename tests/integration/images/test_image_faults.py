@@ -18,14 +18,14 @@ from common.process.periodic import AFTER_START_S
 from regiond.images import upkeep
 from regiond.images.content import ContentFolder, sha256_of
 from regiond.images.upkeep import RETRY_BUSY_S
-from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed, second_region
 from tests.deployment.runner import REGION
-from tests.disk_images import append, checked, declare, qcow2, raw_disk, upload
 from tests.integration.images.test_images import files, kinds
-from tests.rejections import rejection
-from tests.waiting import DEADLINE_S, eventually
+from tests.support.clock import advance
+from tests.support.disk_images import append, checked, declare, qcow2, raw_disk, upload
+from tests.support.rejections import rejection
+from tests.support.waiting import DEADLINE_S, eventually
 
 pytestmark = pytest.mark.database
 

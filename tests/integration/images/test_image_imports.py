@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.certificate_pairs import make_pair
 from tests.deployment.deployment import Deployment
-from tests.disk_images import MIB, qcow2, raw_disk
-from tests.file_server import FileServer, file_server
+from tests.doubles.file_server import FileServer, file_server
+from tests.doubles.stream_tree import lxd, ubuntu
 from tests.integration.images.test_image_downloads import downloading, ended
 from tests.integration.images.test_image_upload_command import logged_in
 from tests.integration.images.test_images import files
 from tests.integration.support.users import as_user
-from tests.rejections import invalid_fields, rejected_status
-from tests.stream_tree import lxd, ubuntu
+from tests.support.certificate_pairs import make_pair
+from tests.support.disk_images import MIB, qcow2, raw_disk
+from tests.support.rejections import invalid_fields, rejected_status
 from tests.unit.command.processes import in_shell
 
 pytestmark = pytest.mark.database

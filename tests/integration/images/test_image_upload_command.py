@@ -16,10 +16,10 @@ from innkeeper.commands.images import PART_BYTES, ImageUpload
 from innkeeper.http import Api
 from innkeeper.output.progress import Report
 from regiond.process.file_folder import UploadFile
-from tests.administrators import API_KEY_FILE
 from tests.deployment.deployment import Deployment
-from tests.disk_images import raw_disk
-from tests.rejections import rejection
+from tests.support.administrators import API_KEY_FILE
+from tests.support.disk_images import raw_disk
+from tests.support.rejections import rejection
 from tests.unit.command.processes import Ran, in_shell
 
 pytestmark = pytest.mark.database

@@ -18,10 +18,10 @@ from innkeeper.request_body import Body
 from regiond.images.service import Images
 from regiond.requests.request_limits import BURST_S, LONG_BODY_BYTES_PER_S
 from tests.deployment.deployment import Deployment
-from tests.disk_images import append, checked, declare, qcow2, raw_disk, upload
 from tests.integration.support.users import as_user
-from tests.rejections import invalid_fields, rejected_status, rejection
-from tests.waiting import eventually
+from tests.support.disk_images import append, checked, declare, qcow2, raw_disk, upload
+from tests.support.rejections import invalid_fields, rejected_status, rejection
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -20,8 +20,8 @@ from tests.integration.images.test_exports import CONTENT, composed, download, e
 from tests.integration.machines.disks.test_disk_changes import events, path
 from tests.integration.support.adoption import rows
 from tests.integration.support.users import as_user, own
-from tests.rejections import invalid_fields, rejected_status, rejection
-from tests.waiting import eventually
+from tests.support.rejections import invalid_fields, rejected_status, rejection
+from tests.support.waiting import eventually
 
 GB = 10**9
 

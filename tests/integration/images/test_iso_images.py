@@ -11,13 +11,13 @@ from regiond.db.pool import Db
 from regiond.hosts.image_copies.store import removable_with_host
 from regiond.machines.running.deployment.image_copy_store import unused_copies
 from tests.deployment.deployment import Deployment
-from tests.disk_images import checked, upload
 from tests.integration.machines.disks.test_boot_disk import messages
 from tests.integration.support.adoption import refresh, rows
 from tests.integration.support.images import add_image
 from tests.integration.support.users import as_user
-from tests.rejections import rejected_status, rejection
-from tests.waiting import eventually
+from tests.support.disk_images import checked, upload
+from tests.support.rejections import rejected_status, rejection
+from tests.support.waiting import eventually
 
 INSTALLER, RESCUE = "custom/installer", "custom/rescue"
 CONTENT = bytes(16 * 2048) + b"\x01CD001\x01" + bytes(2041 + 2048)

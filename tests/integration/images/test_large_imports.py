@@ -10,8 +10,8 @@ from innkeeper.request_body import Body
 from regiond.maas.imports.inventory_file import pack
 from tests.deployment.deployment import Deployment
 from tests.integration.maas.test_maas_import import inventory
-from tests.loop_pauses import LONGEST_S, watched_loop
 from tests.maas_site.plans import WEB
+from tests.support.loop_pauses import LONGEST_S, watched_loop
 
 MACHINES = 10_000
 

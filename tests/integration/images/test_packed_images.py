@@ -15,12 +15,12 @@ import pytest
 
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
-from tests.disk_images import MIB, append, checked, declare, qcow2, raw_disk, upload
 from tests.integration.images.test_image_upload_command import logged_in
 from tests.integration.images.test_images import files
-from tests.rejections import invalid_fields
+from tests.support.disk_images import MIB, append, checked, declare, qcow2, raw_disk, upload
+from tests.support.rejections import invalid_fields
+from tests.support.waiting import eventually
 from tests.unit.command.processes import in_shell
-from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
 

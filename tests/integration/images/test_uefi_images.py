@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
-from tests.disk_images import MIB, checked, raw_disk, upload
-from tests.rejections import rejection
+from tests.postgresql.database import execute, fetchval
+from tests.support.disk_images import MIB, checked, raw_disk, upload
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 from tests.unit.common.test_disk_firmware import BOOT_CODE, ESP, gpt
-from tests.waiting import eventually
 
 UEFI_ONLY = gpt(ESP).ljust(MIB, b"\0")
 EITHER = BOOT_CODE + UEFI_ONLY[len(BOOT_CODE) :]

@@ -11,9 +11,9 @@ from innkeeper.request_body import Body
 from regiond.exports.model import UPLOAD_IDLE_S
 from regiond.images.upload_store import IDLE_S
 from tests.deployment.deployment import Deployment
-from tests.disk_images import append, declare, raw_disk
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
+from tests.support.disk_images import append, declare, raw_disk
+from tests.support.rejections import rejection
 
 GIB = 2**30
 

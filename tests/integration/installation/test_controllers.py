@@ -9,7 +9,7 @@ import pytest
 from common.errors import NotFound
 from tests.deployment.deployment import Deployment
 from tests.integration.support.users import as_user
-from tests.rejections import invalid_fields, rejection
+from tests.support.rejections import invalid_fields, rejection
 
 
 async def config(innkeeper: Deployment, name: str) -> Any:

@@ -19,8 +19,8 @@ from attrs import field, frozen
 
 from development import processes
 from tests.lab.servers.needs import why_no_libvirt
-from tests.ports import free_port
-from tests.waiting import eventually, settle
+from tests.support.ports import free_port
+from tests.support.waiting import eventually, settle
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 ADDRESS = "qemu:///system"

@@ -15,7 +15,7 @@ from regiond.requests.caller import Caller
 from regiond.requests.request_limits import RequestLimits
 from regiond.wiring.reload import apply_settings
 from tests.deployment.deployment import Deployment
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 pytestmark = pytest.mark.database
 

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.administrators import API_KEY_FILE
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.deployment.link_proxy import LinkProxy
+from tests.support.administrators import API_KEY_FILE
+from tests.support.waiting import eventually
 from tests.unit.command.processes import Ran, finished, started
-from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
 

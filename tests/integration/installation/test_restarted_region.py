@@ -11,7 +11,7 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.reconciler.test_lost_hosts import events_of
 from tests.integration.support.tables import sql
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 _DUE = "update vm_host_schedule set next_refresh_at = now()"
 _LATER = """

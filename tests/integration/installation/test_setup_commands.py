@@ -19,9 +19,9 @@ from common.process import daemon
 from development import postgres
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database, connect
-from tests.database import as_superuser, named
 from tests.integration.backup.test_restore import backed_up
-from tests.waiting import settle
+from tests.postgresql.database import as_superuser, named
+from tests.support.waiting import settle
 
 pytestmark = [pytest.mark.database, pytest.mark.slow]
 PASSWORD = "vault-orbit-kettle-91"  # noqa: S105

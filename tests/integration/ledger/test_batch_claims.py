@@ -14,7 +14,7 @@ from regiond.ledger.model import Demand
 from regiond.ledger.store import lock_server
 from regiond.reconciler import locks
 from tests.integration.support.ledger_fixture import CORES, LedgerFixture
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -6,7 +6,7 @@ from common.serialization import to_dict
 from innkeeper.rpc import connect
 from tests.deployment.deployment import Deployment
 from tests.integration.hosts.test_racks_and_hosts import client_folder
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 CORES = {"total": 4, "claimable": 24, "claimed": 3, "elsewhere": 5, "free": 16}
 

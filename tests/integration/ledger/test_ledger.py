@@ -25,7 +25,7 @@ from tests.integration.support.ledger_fixture import (
     LedgerFixture,
     prepare,
 )
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -7,8 +7,8 @@ from typing import Any
 from innkeeper.output.special_tables import numa_rows
 from tests.deployment.deployment import Deployment
 from tests.integration.support.tables import sql
-from tests.rejections import rejected_status
-from tests.row_versions import versions
+from tests.postgresql.row_versions import versions
+from tests.support.rejections import rejected_status
 
 GIB = 1024**3
 TWO_NODES: dict[str, Any] = {

@@ -12,13 +12,13 @@ from common.errors import InnkeeperError
 from innkeeper.request_body import Body
 from tests.bench.machine import peak_from_now, status_mib
 from tests.deployment.deployment import Deployment
-from tests.hostile_server import CHUNKED, ENDLESS, HEADERS, endless_server
-from tests.loop_pauses import LONGEST_S, watched_loop
+from tests.doubles.hostile_server import CHUNKED, ENDLESS, HEADERS, endless_server
 from tests.maas_api.authentication import api_key
 from tests.maas_api.messages import JSON, Answer
 from tests.maas_api.server import serving
 from tests.maas_api.simulated_site import simulated_maas
-from tests.rejections import rejection
+from tests.support.loop_pauses import LONGEST_S, watched_loop
+from tests.support.rejections import rejection
 
 ADMIN_TOKEN = 1
 MOST_MIB = 64

@@ -24,8 +24,8 @@ from tests.integration.support.rigs.maas_bridge import (
 from tests.maas_api.bridge_server import KEY, RecordedMaas
 from tests.maas_api.machines import MaasMachine
 from tests.maas_api.webhook_driver import PowerError, WebhookDriver
-from tests.rejections import rejected_status, rejection
-from tests.waiting import eventually
+from tests.support.rejections import rejected_status, rejection
+from tests.support.waiting import eventually
 
 __all__ = ["maas"]
 

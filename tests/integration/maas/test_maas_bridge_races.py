@@ -13,7 +13,7 @@ from regiond.machines.hardware.boot.order_calls import set_order
 from tests.deployment.deployment import Deployment
 from tests.integration.support.rigs.maas_bridge import DISK_FIRST, is_, maas, path, registered, values
 from tests.maas_api.bridge_server import RecordedMaas
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 __all__ = ["maas"]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificate_pairs import Pair, make_pair
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.support.rigs.maas_bridge import composed, path, pause_of, power_of
 from tests.maas_api.bridge_server import KEY, RecordedMaas, serving
-from tests.rejections import rejection
-from tests.waiting import eventually, settle
+from tests.support.certificate_pairs import Pair, make_pair
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually, settle
 
 REGION_PAIR, MAAS_PAIR = make_pair(), make_pair("maas.test")
 

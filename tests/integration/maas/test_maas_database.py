@@ -22,12 +22,12 @@ from innkeeper.maas_import.service import read_database, read_dump
 from innkeeper.maas_import.tables import Tables
 from regiond.backup.programs import find
 from regiond.db.pool import connect
-from tests.database import as_superuser, execute_as_superuser
 from tests.maas_site.postgres import Programs, build
 from tests.maas_site.site import site
 from tests.maas_site.versions import site_of
-from tests.ports import free_port
-from tests.waiting import eventually, settle
+from tests.postgresql.database import as_superuser, execute_as_superuser
+from tests.support.ports import free_port
+from tests.support.waiting import eventually, settle
 
 pytestmark = pytest.mark.database
 MACHINES = 5_000

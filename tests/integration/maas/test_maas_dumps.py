@@ -18,11 +18,11 @@ from common.maas.inventory import Inventory, SourceKind
 from development import postgres
 from innkeeper.maas_import.service import read_database, read_dump
 from regiond.db.pool import connect
-from tests.database import create_database, drop_database, named
 from tests.maas_site.postgres import Programs, build
 from tests.maas_site.site import site
 from tests.maas_site.versions import VERSIONS, site_of
-from tests.waiting import settle
+from tests.postgresql.database import create_database, drop_database, named
+from tests.support.waiting import settle
 
 pytestmark = pytest.mark.database
 NEWEST_WITH_HOSTS = "3.8"

@@ -38,9 +38,9 @@ from tests.maas_api.authentication import api_key
 from tests.maas_api.simulated_site import machine, name_of
 from tests.maas_api.state import Maas
 from tests.maas_site.hosts import NORTH, SOUTH
-from tests.rejections import rejection
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 from tests.unit.command.processes import on_terminal
-from tests.waiting import eventually
 
 __all__ = ["client", "maas", "url"]
 pytestmark = pytest.mark.slow  # each begins with an import of two hosts

@@ -32,8 +32,8 @@ from innkeeper.http import Api
 from innkeeper.request_body import Body
 from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import guests, markers
-from tests.rejections import invalid_fields, rejection
-from tests.waiting import eventually
+from tests.support.rejections import invalid_fields, rejection
+from tests.support.waiting import eventually
 
 ADDRESS = "simulated:sim?cores=8&memory_mib=32768&guests=4&networks=front:10.9.0.0/24:209"
 

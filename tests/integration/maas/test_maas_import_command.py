@@ -18,8 +18,8 @@ from tests.integration.support.adoption import guests, markers
 from tests.maas_site.reading import dump_of
 from tests.maas_site.site import site
 from tests.maas_site.versions import site_of
+from tests.support.waiting import eventually
 from tests.unit.command.processes import Ran, finished, started
-from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
 

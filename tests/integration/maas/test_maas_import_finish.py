@@ -12,9 +12,9 @@ from regiond.hosts.model import HostView, NewHost
 from regiond.hosts.service import Hosts
 from regiond.requests.caller import Caller
 from tests.deployment.deployment import Deployment
+from tests.doubles.lxd_double import FakeLxds
 from tests.integration.hosts.test_cluster_members import cluster_of
 from tests.integration.maas.test_maas_import import apply, begin, inventory, plan
-from tests.lxd_double import FakeLxds
 from tests.unit.regiond.credentials.test_key_pairs import small_pair
 
 pytestmark = pytest.mark.slow

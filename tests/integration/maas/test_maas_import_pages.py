@@ -15,7 +15,7 @@ from tests.browser.support.fleet import PASSWORD, add_administrator_with_passwor
 from tests.deployment.deployment import Deployment
 from tests.integration.maas.test_maas_import import begin, inventory
 from tests.integration.support.web_client import Answer, WebClient
-from tests.waiting import eventually, settle
+from tests.support.waiting import eventually, settle
 
 LIST = "/MAAS/ui/settings/maas-imports"
 

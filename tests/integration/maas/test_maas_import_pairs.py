@@ -10,9 +10,9 @@ from attrs import evolve
 from common.maas.inventory import Host, Inventory, Machine
 from regiond.credentials.model import KeyPair
 from tests.deployment.deployment import Deployment
+from tests.doubles.lxd_double import FakeLxd
 from tests.integration.maas.test_maas_import import apply, begin, decided, inventory, plan
 from tests.integration.support.rigs.lxd_hosts import add, parameters
-from tests.lxd_double import FakeLxd
 from tests.unit.regiond.credentials.test_key_pairs import small_pair
 
 

@@ -18,7 +18,7 @@ from tests.maas_site.networks import STORAGE_VLAN
 from tests.maas_site.script import script_of
 from tests.maas_site.site import site
 from tests.maas_site.versions import site_of
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 ADMIN_TOKEN, OPERATOR_TOKEN = 1, 2
 # A dump says more of these; the ids of users and tags are names in the API (`test_maas_source.py` has the whole list).

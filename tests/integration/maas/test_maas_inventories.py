@@ -17,7 +17,7 @@ from tests.integration.maas.test_maas_import import begin, inventory
 from tests.integration.support.rigs.maas_parallel import begin as begin_watched
 from tests.maas_api.server import serving
 from tests.maas_api.simulated_site import simulated_maas
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 async def test_an_inventory_is_dropped_soon_after_its_last_use(innkeeper: Deployment) -> None:

@@ -17,13 +17,13 @@ from regiond.hosts.service import Hosts
 from regiond.maas.parallel.watch import Comparisons
 from regiond.maas.services import MaasServices
 from tests.deployment.deployment import Deployment
+from tests.doubles.signatures import in_place_of
 from tests.integration.support.rigs.maas_parallel import maas, url, watched
 from tests.integration.support.tables import sql
 from tests.maas_api.messages import JSON, Answer
 from tests.maas_api.simulated_site import machine, name_of
 from tests.maas_api.state import Maas
 from tests.maas_site.hosts import NORTH
-from tests.signatures import in_place_of
 
 __all__ = ["maas", "url"]
 pytestmark = pytest.mark.slow  # each begins with an import of two hosts

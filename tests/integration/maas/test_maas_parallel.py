@@ -35,7 +35,7 @@ from tests.maas_api.messages import JSON, Answer
 from tests.maas_api.simulated_site import machine, name_of, remove
 from tests.maas_api.state import Maas
 from tests.maas_site.hosts import NORTH, SOUTH
-from tests.rejections import invalid_fields, rejection
+from tests.support.rejections import invalid_fields, rejection
 
 __all__ = ["client", "maas", "url"]
 pytestmark = pytest.mark.slow  # each begins with an import of two hosts

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.deployment.deployment import Deployment
-from tests.rejections import invalid_fields, rejection
+from tests.support.rejections import invalid_fields, rejection
 
 ALLOCATE = ("machines/", "allocate")
 

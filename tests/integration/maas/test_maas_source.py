@@ -18,7 +18,6 @@ from regiond.maas.access import maas_access
 from regiond.maas.client import MaasClient
 from regiond.maas.source.calls import BATCH
 from regiond.maas.source.service import LIMITS, read_with
-from tests.clock import advance
 from tests.maas_api.authentication import api_key
 from tests.maas_api.messages import JSON, Answer
 from tests.maas_api.rows import Rows
@@ -31,7 +30,8 @@ from tests.maas_site.script import script_of
 from tests.maas_site.site import site
 from tests.maas_site.tables import system_id
 from tests.maas_site.versions import site_of
-from tests.waiting import eventually
+from tests.support.clock import advance
+from tests.support.waiting import eventually
 
 ADMIN_TOKEN, OPERATOR_TOKEN = 1, 2
 _DEVICE = 1

@@ -8,7 +8,7 @@ import pytest
 
 from tests.deployment.deployment import Deployment
 from tests.integration.support.users import as_user, own
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 
 async def owned(innkeeper: Deployment) -> tuple[Deployment, str]:

@@ -13,7 +13,7 @@ from tests.integration.networks.test_nic_links import NETWORKS, allocated, reach
 from tests.integration.support.tables import rows, sql
 from tests.integration.support.two_pools import NATIVE, Role, two_pools
 from tests.integration.support.users import as_user, own
-from tests.rejections import invalid_fields, rejected_status, rejection
+from tests.support.rejections import invalid_fields, rejected_status, rejection
 
 MAC = "52:54:00:aa:00:01"
 REQUIRED_BY_GOMAASAPI = {

@@ -11,10 +11,10 @@ from regiond.machines.core.view_store import list_machines, machine_ids
 from regiond.machines.values.criteria import MachineCriteria, Traits
 from regiond.machines.values.search import MachineFilter
 from tests.bench.prefilled import prefill
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.support.users import as_user, own
-from tests.rejections import invalid_fields
+from tests.postgresql.database import execute
+from tests.support.rejections import invalid_fields
 
 
 async def two_machines(innkeeper: Deployment) -> dict[str, str]:

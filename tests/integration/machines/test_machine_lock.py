@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import kinds_of_events
-from tests.rejections import rejection
-from tests.waiting import settle
+from tests.postgresql.database import execute
+from tests.support.rejections import rejection
+from tests.support.waiting import settle
 
 
 @pytest.fixture

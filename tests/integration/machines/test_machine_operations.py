@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.support.users import as_user, own
+from tests.postgresql.database import execute
 
 SIZE = {"cores": 1, "memory": 1024}
 

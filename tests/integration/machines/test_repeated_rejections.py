@@ -8,7 +8,7 @@ from typing import Any
 from tests.deployment.deployment import Deployment
 from tests.integration.support.tables import sql
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 _AN_HOUR_AGO = "update operation set created_at = created_at - interval '61 minutes'"
 

@@ -22,7 +22,7 @@ from tests.integration.support.rigs.host_restarts import composed as composed_ru
 from tests.integration.support.rigs.host_restarts import decided, passes, powers_of, restarted, starts
 from tests.integration.support.tables import lock_waiters
 from tests.integration.support.users import as_user, own
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 async def read(innkeeper: Deployment, machine: Any) -> MachineView:

@@ -19,12 +19,12 @@ from regiond.db.migration_files import packaged
 from regiond.db.pool import Database
 from regiond.process.settings import RegionSettings
 from regiond.service import RegionService
-from tests.clock import advance
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
-from tests.ports import free_port
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.clock import advance
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 
 async def details(region: Deployment) -> tuple[int, Any]:

@@ -9,7 +9,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

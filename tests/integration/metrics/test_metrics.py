@@ -19,12 +19,12 @@ from regiond.metrics import readings
 from regiond.metrics.hosts import RACKS
 from regiond.metrics.operations import OPERATIONS
 from regiond.metrics.process_state import ProcessState
-from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.support import scrapes
 from tests.integration.support.scrapes import OPENMETRICS, value
-from tests.waiting import eventually
+from tests.support.clock import advance
+from tests.support.waiting import eventually
 
 
 def port_of(region: Deployment) -> int | None:

@@ -19,8 +19,8 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.deployment.runner import RACK
 from tests.integration.support.scrapes import answer
-from tests.ports import free_port
-from tests.waiting import eventually
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 MONITORING = ROOT / "monitoring"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 EVERY_S = 0.5
 

@@ -10,10 +10,10 @@ import pytest
 from common.errors import InnkeeperError, InvalidRequest
 from regiond.hosts.model import HostChange
 from tests.deployment.deployment import Deployment
+from tests.doubles.lxd_double import FakeLxd, FakeLxds
 from tests.integration.support.rigs.lxd_hosts import add, parameters
 from tests.integration.support.tables import rows
-from tests.lxd_double import FakeLxd, FakeLxds
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 SMALL: dict[str, Any] = {"cores": 1, "memory": 1024}
 

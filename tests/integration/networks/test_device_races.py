@@ -11,12 +11,12 @@ import pytest
 
 from common.errors import DatabaseUnavailable
 from regiond.db.pool import Database
-from tests.database import fetchval
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.test_devices import MAC, interface_of, register
 from tests.integration.networks.test_nic_links import allocated, subnet
-from tests.rejections import outcomes
-from tests.waiting import eventually
+from tests.postgresql.database import fetchval
+from tests.support.rejections import outcomes
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

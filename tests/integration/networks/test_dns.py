@@ -6,7 +6,7 @@ import pytest
 
 from innkeeper.request_body import Body
 from tests.deployment.deployment import Deployment
-from tests.rejections import invalid_fields, rejection
+from tests.support.rejections import invalid_fields, rejection
 
 
 async def test_a_name_is_created_found_changed_and_deleted(innkeeper: Deployment) -> None:

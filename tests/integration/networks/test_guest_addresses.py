@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from common.errors import InvalidRequest
-from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.deployment.test_deployments import composed, database, deploy, reaches
 from tests.integration.support.images import add_image
-from tests.rejections import rejection
-from tests.row_versions import versions
-from tests.waiting import eventually
+from tests.postgresql.database import execute, fetchval
+from tests.postgresql.row_versions import versions
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 
 LAN = "lan:10.9.0.0/24"
 

@@ -15,8 +15,8 @@ from regiond.db.pool import Database
 from regiond.networks.model import RangeChange, SubnetChange, VlanChange
 from tests.deployment.deployment import Deployment
 from tests.integration.support.network_fixtures import ADMIN, USER, NetworkSetup, bridge, simulated, vlan_of
-from tests.rejections import invalid_fields
-from tests.row_versions import versions
+from tests.postgresql.row_versions import versions
+from tests.support.rejections import invalid_fields
 
 pytestmark = pytest.mark.database
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.deployment.deployment import Deployment
-from tests.rejections import invalid_fields, rejected_status, rejection
+from tests.support.rejections import invalid_fields, rejected_status, rejection
 
 NETWORKS = "dmz:10.1.0.0/24:100,lan:10.2.0.0/24"
 OF_DHCP = (True, "10.1.0.128", "10.1.0.254")  # of a simulated network 10.1.0.0/24

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from common.errors import InvalidRequest, NotAllowed
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.support.images import add_image
 from tests.integration.support.tables import rows
 from tests.integration.support.users import as_user
-from tests.rejections import invalid_fields, rejection
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.rejections import invalid_fields, rejection
+from tests.support.waiting import eventually
 
 NETWORKS = "dmz:10.1.0.0/24:100,lan:10.2.0.0/24"
 FIRST_FREE = "10.1.0.2"  # .1 is the host's

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from regiond.racks.reach.link_supervisor import ADDRESSES_EVERY_S
-from tests.clock import advance
 from tests.deployment.in_process import deployed
-from tests.waiting import eventually
+from tests.support.clock import advance
+from tests.support.waiting import eventually
 
 
 async def test_a_rack_connects_to_a_region_added_later(tmp_path: Path, database_url: str) -> None:

@@ -17,8 +17,8 @@ from tests.integration.machines.disks.test_disk_changes import claimed_gb, compo
 from tests.integration.rpc.test_rpc_misuse import client_of
 from tests.integration.support.adoption import claims, refresh, rows
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
-from tests.waiting import eventually
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 
 WHY = "the host was reinstalled"
 # What is asked, and the call of the host in which it is cancelled.

@@ -17,8 +17,8 @@ from rackd.drivers.simulated.fault_injection import Call
 from regiond.api.declaration import operation_wait
 from tests.deployment.deployment import Deployment
 from tests.integration.images.test_iso_images import INSTALLER, isos
-from tests.rejections import rejection
-from tests.waiting import eventually
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 
 QUICK_S = 0.2
 NOT_LONGER = {"Prefer": ""}  # as clients without that header

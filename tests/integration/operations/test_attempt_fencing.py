@@ -20,7 +20,6 @@ from regiond.operations import intent_store, lease_store
 from regiond.operations.attempt import Attempt
 from regiond.operations.handler import Journal, LeaseLost, Outcome
 from regiond.operations.model import ErrorRecord, Operation, OperationState, Parent
-from tests.database import fetchval
 from tests.integration.support.rigs.scripted_operations import (
     ScriptedHandler,
     acquire,
@@ -28,6 +27,7 @@ from tests.integration.support.rigs.scripted_operations import (
     open_operation,
     read,
 )
+from tests.postgresql.database import fetchval
 
 pytestmark = pytest.mark.database
 

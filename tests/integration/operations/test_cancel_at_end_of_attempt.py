@@ -14,7 +14,7 @@ from regiond.operations.attempt import Attempt
 from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import Operation, OperationState, Parent
 from tests.integration.support.rigs.scripted_operations import ScriptedHandler, acquire, open_operation, read, running
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

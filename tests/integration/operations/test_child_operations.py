@@ -16,7 +16,6 @@ from regiond.operations.intent_store import current_origin
 from regiond.operations.model import NewOperation, Operation, OperationState, Parent
 from regiond.operations.service import Operations
 from regiond.requests.caller import Caller
-from tests.database import execute
 from tests.integration.support.ledger_fixture import prepare
 from tests.integration.support.rigs.scripted_operations import (
     PausedStep,
@@ -30,7 +29,8 @@ from tests.integration.support.rigs.scripted_operations import (
     wait_until_ended,
 )
 from tests.integration.support.tables import lock_waiters
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.waiting import eventually
 
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 LATER = "update operation set not_before = now() + interval '1 hour' where id = $1"

@@ -26,15 +26,15 @@ from regiond.operations.idempotency.model import KeptAnswer
 from regiond.operations.idempotency.service import IdempotencyKeys
 from regiond.process.settings import RegionSettings
 from regiond.requests.caller import Caller
-from tests.administrators import first_administrator
-from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed, second_region
 from tests.integration.support.real_api import RealApi, admin_key
 from tests.integration.support.tables import dump
+from tests.postgresql.database import execute, fetchval
+from tests.support.administrators import first_administrator
+from tests.support.waiting import eventually
 from tests.unit.support.api_double import json_of
 from tests.unit.support.api_samples import ADMIN
-from tests.waiting import eventually
 
 TAG = {"name": "fast"}
 PASSWORD = "vault-orbit-kettle-91"  # noqa: S105  # of an account of the test

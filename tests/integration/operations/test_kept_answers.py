@@ -13,9 +13,9 @@ from regiond.operations.idempotency import service
 from regiond.operations.idempotency.model import MAX_ANSWER_BYTES, IdempotencyKey, KeptAnswer
 from regiond.operations.idempotency.service import IdempotencyKeys
 from regiond.requests.caller import Caller
-from tests.administrators import first_administrator
+from tests.support.administrators import first_administrator
+from tests.support.waiting import settle
 from tests.unit.support.idempotency_double import KeysInMemory
-from tests.waiting import settle
 
 
 @pytest.fixture

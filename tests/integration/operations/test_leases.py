@@ -13,10 +13,10 @@ import pytest
 from regiond.db.pool import Database, Db
 from regiond.operations import lease_store, wait_store
 from regiond.operations import store as operation_store
-from tests.database import execute
 from tests.integration.support.rigs.scripted_operations import acquire, open_operation
 from tests.integration.support.tables import lock_waiters
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

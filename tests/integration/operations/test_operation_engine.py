@@ -18,7 +18,6 @@ from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import UNDO_WAITS_FOR, Operation, OperationState, retry_delay_s
 from regiond.operations.service import Operations
 from regiond.requests.caller import Caller
-from tests.database import execute, fetchval
 from tests.integration.support.ledger_fixture import prepare
 from tests.integration.support.rigs.scripted_operations import (
     PausedStep,
@@ -34,7 +33,8 @@ from tests.integration.support.rigs.scripted_operations import (
     wait_until_ended,
 )
 from tests.integration.support.tables import lock_waiters
-from tests.waiting import eventually
+from tests.postgresql.database import execute, fetchval
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

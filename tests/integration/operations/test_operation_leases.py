@@ -12,7 +12,6 @@ from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt
 from regiond.operations.handler import Journal, LeaseLost, Outcome
 from regiond.operations.model import ErrorRecord, Operation, OperationState
-from tests.database import execute
 from tests.integration.support.rigs.scripted_operations import (
     PausedStep,
     ScriptedHandler,
@@ -24,7 +23,8 @@ from tests.integration.support.rigs.scripted_operations import (
     running,
     wait_until_ended,
 )
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError, OperationPending
-from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed, second_region
-from tests.waiting import eventually
+from tests.postgresql.database import execute, fetchval
+from tests.support.waiting import eventually
 
 # A frozen region renews no lease and no link, so the operation is left to the other region.
 FREEZE = """

@@ -9,8 +9,8 @@ import pytest
 from tests.deployment.deployment import Deployment
 from tests.integration.pages.machines.test_web_lost_storage import client, page
 from tests.integration.support.web_client import WebClient
-from tests.rejections import rejection
-from tests.waiting import eventually
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 
 __all__ = ["client"]
 

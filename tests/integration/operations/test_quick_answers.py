@@ -10,7 +10,7 @@ import pytest
 from common.errors import InnkeeperError
 from regiond.api.declaration import operation_wait
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 NOT_LONGER = {"Prefer": ""}  # as clients without that header
 SIZE = {"cores": 1, "memory": 1024}

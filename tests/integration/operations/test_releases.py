@@ -16,8 +16,8 @@ from regiond.process.settings import RegionSettings
 from regiond.service import RegionService
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
-from tests.later_migrations import NEWER
-from tests.waiting import eventually
+from tests.postgresql.later_migrations import NEWER
+from tests.support.waiting import eventually
 
 
 async def upgrade(dsn: str) -> None:

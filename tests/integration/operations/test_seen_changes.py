@@ -6,7 +6,7 @@ import pytest
 
 from regiond.db.pool import Database
 from regiond.operations.seen_changes import AGE_S, SeenChanges
-from tests.database import execute
+from tests.postgresql.database import execute
 
 pytestmark = pytest.mark.database
 

@@ -17,12 +17,12 @@ from rackd.drivers.simulated.fault_injection import Call
 from regiond.operations.model import WAIT_FOR_COMMAND, WAIT_FOR_EARLIER
 from regiond.racks.calls import older_calls
 from regiond.racks.reach.link_supervisor import PROBE_EVERY_S
-from tests.clock import advance, in_no_time
-from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK as FIRST
 from tests.integration.support.images import add_image
-from tests.waiting import eventually
+from tests.postgresql.database import execute, fetchval
+from tests.support.clock import advance, in_no_time
+from tests.support.waiting import eventually
 
 SECOND = "second"  # reaches the host too
 REQUESTS: Mapping[str, Mapping[str, Any]] = {"release": {"op": "release"}, "delete": {"method": "DELETE"}}

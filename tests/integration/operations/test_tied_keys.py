@@ -17,9 +17,9 @@ from regiond.operations.idempotency import service as idempotency_service
 from regiond.operations.idempotency import store
 from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.operations.service import Operations
-from tests.database import execute, fetchval
 from tests.integration.support.tables import lock_waiters
-from tests.waiting import eventually, settle
+from tests.postgresql.database import execute, fetchval
+from tests.support.waiting import eventually, settle
 
 pytestmark = pytest.mark.database
 

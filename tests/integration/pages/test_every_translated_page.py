@@ -17,8 +17,8 @@ from tests.browser.support.furnished import LONG, furnish
 from tests.deployment.deployment import Deployment
 from tests.integration.pages.test_translated_pages import DATA, english_in
 from tests.integration.support.web_client import Answer, WebClient
+from tests.support.waiting import settle
 from tests.unit.support.pseudo_language import Pseudo
-from tests.waiting import settle
 
 if TYPE_CHECKING:
     from tests.browser.support.visitor import Visitor

@@ -13,7 +13,7 @@ from tests.bench.prefilled import prefill
 from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import WebClient
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 GZIP = {"Accept-Encoding": "gzip"}
 ROWS = 200

@@ -12,7 +12,7 @@ from tests.browser.support.fleet import PASSWORD, add_administrator_with_passwor
 from tests.deployment.deployment import Deployment
 from tests.integration.pages.test_page_streams import logged_in, stream
 from tests.integration.support.web_client import WebClient
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 BEAT = b"event: alive\ndata: {}\n\n"
 

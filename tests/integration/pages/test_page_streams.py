@@ -15,7 +15,7 @@ from regiond.ui.serving.stream import MAX_PER_ACCOUNT
 from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import WebClient
-from tests.waiting import eventually, settle
+from tests.support.waiting import eventually, settle
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from tests.browser.support.fleet import PASSWORD, add_fleet
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import WebClient
+from tests.support.waiting import settle
 from tests.unit.support.pseudo_language import Pseudo
 from tests.unit.support.text_search import Texts
-from tests.waiting import settle
 
 # Names and addresses of the fleet and of its hardware, products, protocols, units, and formats of files.
 DATA = re.compile(

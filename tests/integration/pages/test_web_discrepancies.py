@@ -11,7 +11,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import rows
 from tests.integration.support.discrepancies import only_after_refresh
 from tests.integration.support.web_client import WebClient
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.hosts.test_clusters import FACTS
 from tests.integration.machines.deployment.test_deployments import database
 from tests.integration.support.web_client import Answer, WebClient
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.integration.pages.machines.test_web_lost_storage import client, page
 from tests.integration.support.rigs.maas_bridge import composed, maas
 from tests.integration.support.web_client import Answer, WebClient
 from tests.maas_api.bridge_server import KEY, RecordedMaas
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 __all__ = ["client", "maas"]
 

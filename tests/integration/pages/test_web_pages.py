@@ -14,7 +14,7 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.support.tables import sql
 from tests.integration.support.web_client import WebClient
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 
 @pytest.fixture

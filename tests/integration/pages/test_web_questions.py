@@ -14,8 +14,8 @@ from regiond.ui.machines.bulk.bulk_actions import ACTIONS as VM_ACTIONS
 from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import WebClient
+from tests.support.waiting import settle
 from tests.unit.regiond.ui.machines.test_questions import ASKS, FORMS, TEMPLATES
-from tests.waiting import settle
 
 # Addresses with what a page would send to them first; {vm} is a running VM. True: a text has to be typed.
 GRAVE: tuple[tuple[str, Mapping[str, str], bool], ...] = (

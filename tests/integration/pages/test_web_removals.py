@@ -13,14 +13,14 @@ from attrs import evolve
 from common.guests.compose_request import ComposeRequest
 from regiond.clusters.service import apply_membership
 from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.accounts.test_zone_races import UncommittedDatabase, started
 from tests.integration.hosts.test_clusters import FACTS
 from tests.integration.machines.deployment.test_deployments import database
 from tests.integration.support.rigs.concurrent_composes import SMALL, all_composed, compose_all, composer_of, stages_on
 from tests.integration.support.web_client import Answer, WebClient
-from tests.waiting import eventually, settle
+from tests.postgresql.database import execute
+from tests.support.waiting import eventually, settle
 
 UI = "/MAAS/ui"
 CHANGED = "This changed since the page was shown: read it again."

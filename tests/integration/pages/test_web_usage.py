@@ -11,7 +11,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.metrics.test_usage import measured, measuring
 from tests.integration.pages.machines.test_web_lost_storage import client, page
 from tests.integration.support.web_client import WebClient
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 __all__ = ["client"]
 

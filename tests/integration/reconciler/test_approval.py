@@ -16,7 +16,6 @@ from regiond.machines.core import store
 from regiond.operations.model import OPEN_STATES
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy
 from regiond.reconciler.service import Reconciler
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.disks.test_orphaned_volumes import marker_of, put_volume, volumes
 from tests.integration.support.adoption import markers, refresh, rows
@@ -31,8 +30,9 @@ from tests.integration.support.discrepancies import (
 from tests.integration.support.rigs.joined_racks import ADMIN
 from tests.integration.support.tables import sql
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 
 ATTACH = "insert into disk select guest_id, {}, 'default', ?, null from guest where name = '{}'"
 

@@ -24,8 +24,8 @@ from tests.integration.support.discrepancies import (
 )
 from tests.integration.support.ledger_fixture import prepare
 from tests.integration.support.tables import sql
-from tests.rejections import invalid_fields
-from tests.waiting import eventually
+from tests.support.rejections import invalid_fields
+from tests.support.waiting import eventually
 
 FAILED = """
     insert into tombstone (machine_uuid, hostname, host_name, reason, was_composed)

@@ -16,11 +16,11 @@ from regiond.hosts.model import HostState
 from regiond.hosts.schedule_store import take_due
 from regiond.racks.reach.link_supervisor import WATCH_EVERY_S
 from regiond.requests.audience import HIDDEN_REASON
-from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.integration.support.tables import lock_waiters
 from tests.integration.support.users import as_user
-from tests.waiting import eventually
+from tests.support.clock import advance
+from tests.support.waiting import eventually
 
 _REFRESH_LATER = "update vm_host_schedule set next_refresh_at = now() + interval '1 hour' returning host_id"
 REFUSED = "Cannot connect to simulated/sim: connection refused"

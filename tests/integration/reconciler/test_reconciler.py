@@ -18,13 +18,13 @@ from regiond.metrics.checks import CheckMetrics
 from regiond.reconciler.model import CheckOutcome, DiscrepancyKind
 from regiond.reconciler.service import Reconciler
 from regiond.reconciler.store import try_sweep_lock
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import adopt, refresh, rows
 from tests.integration.support.discrepancies import EXPIRE_LEASE, MOVE_CLAIMS, kinds, kinds_after_refresh, row_of
 from tests.integration.support.tables import sql
-from tests.rejections import invalid_fields
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.rejections import invalid_fields
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

@@ -13,7 +13,6 @@ from regiond.reconciler import store
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy, RepairPolicy
 from regiond.reconciler.repairs import AT_HOST
 from regiond.reconciler.service import Reconciler, repair_one
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.compose.test_constraints import TWO_NODES, WHOLE
 from tests.integration.support.adoption import adopt, refresh, rows
@@ -29,7 +28,8 @@ from tests.integration.support.discrepancies import (
 )
 from tests.integration.support.ledger_fixture import LedgerFixture
 from tests.integration.support.tables import sql
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.waiting import eventually
 
 CLAIMS = """
     select machine_id, guest_id, server_id, resource, storage_pool_id, key, amount from claim

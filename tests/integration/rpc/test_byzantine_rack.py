@@ -37,11 +37,11 @@ from rackd.commands import parts_of
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from regiond.racks.enrolment import listener
 from regiond.racks.reach.link_supervisor import WATCH_EVERY_S
-from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.integration.support.rigs.byzantine_rack import byzantine_rack, joined, recorded_messages
 from tests.integration.support.tables import sql
-from tests.waiting import eventually
+from tests.support.clock import advance
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from regiond.commands.backup_commands import recovered
 from regiond.db.pool import Database, connect
 from regiond.process.settings import RegionSettings
 from regiond.recovery.restored_database import connected_regions
-from tests.database import execute_as_superuser, fetchval
+from tests.postgresql.database import execute_as_superuser, fetchval
 
 pytestmark = pytest.mark.slow  # it starts a server of its own
 ADDRESS = "127.0.73.9"  # of this computer only; others may use the port at its usual address

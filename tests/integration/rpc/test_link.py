@@ -34,7 +34,6 @@ from common.rpc.tls import MemberTls
 from common.trust.certificates import Credentials, Role, Subject
 from regiond.racks.enrolment.authority import Authority
 from regiond.racks.enrolment.listener import MAX_LINKS_OF_RACK
-from tests.clock import advance, in_no_time
 from tests.integration.support.rigs.linked import (
     BUG,
     COUNT,
@@ -53,7 +52,8 @@ from tests.integration.support.rigs.linked import (
     echo,
     make_region,
 )
-from tests.waiting import eventually, settle
+from tests.support.clock import advance, in_no_time
+from tests.support.waiting import eventually, settle
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.integration.machines.test_devices import interface_of, register
 from tests.integration.networks.test_nic_links import Nic, allocated, subnet
 from tests.integration.support.rigs.deadlocks import loses
 from tests.integration.support.tables import lock_waiters, rows
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 Link = Callable[[], Awaitable[Any]]  # a request
 

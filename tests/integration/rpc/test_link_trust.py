@@ -14,10 +14,10 @@ from common.errors import NotTrusted
 from common.rpc.tls import RegionTls
 from common.trust.certificates import Credentials, Role, Subject, load_certificate, utc_now
 from regiond.racks.enrolment.authority import Authority
-from tests.clock import advance
 from tests.integration.support.odd_certificates import odd_certificate
 from tests.integration.support.rigs.linked import Region, dial, dial_anonymously, make_region
-from tests.waiting import eventually, settle
+from tests.support.clock import advance
+from tests.support.waiting import eventually, settle
 
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 

@@ -23,7 +23,7 @@ from rackd.enrolment import join
 from rackd.identity import Identity
 from rackd.region_link import Environment, RegionLinks
 from tests.integration.support.rigs.linked import STUCK, Behaviour, Region, Text, echo
-from tests.waiting import eventually, settle
+from tests.support.waiting import eventually, settle
 
 QUICK = Backoff(first_s=0.02, longest_s=0.1, rejected_s=0.05)
 

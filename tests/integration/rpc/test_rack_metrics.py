@@ -11,7 +11,7 @@ from prometheus_client.samples import Sample
 from tests.deployment.in_process import deployed
 from tests.deployment.runner import RACK
 from tests.integration.support.scrapes import samples_of, value
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 BUSY = "innkeeper_driver_calls_running"
 

@@ -23,8 +23,8 @@ from common.rpc.link import Link
 from common.values import DriverType, Guest, HostAccess
 from tests.deployment.simulated_host import SimulatedHost
 from tests.integration.support.rigs.linked import INSTALLATION, Region
+from tests.support.waiting import eventually
 from tests.unit.support.simulated_hosts import spec
-from tests.waiting import eventually
 
 DEADLINE_S = 240.0
 

@@ -18,8 +18,8 @@ from regiond.racks.reach.heartbeat_store import RackReport
 from regiond.racks.reach.service import RackReach
 from regiond.racks.reach_model import RackCandidate, WaitLimits, sort_candidates
 from regiond.racks.service import Racks
-from tests.database import execute, fetchval
 from tests.integration.support.rigs.joined_racks import ADMIN, add_host_row, joined_rack
+from tests.postgresql.database import execute, fetchval
 
 
 async def test_a_rack_is_connected_while_a_live_region_has_a_link(

@@ -20,7 +20,7 @@ from rackd.reports.guest_reports import GuestReports
 from rackd.reports.report_channel import MAX_CONNECTIONS_PER_ADDRESS, MAX_REFUSED_PER_ADDRESS
 from rackd.reports.report_listener import report_listener
 from rackd.reports.report_request import MAX_BODY_BYTES
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 SECRET = "s" * 43
 CLOUD_INIT_TIMEOUT_S = 5.0  # for an answer

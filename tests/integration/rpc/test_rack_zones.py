@@ -18,15 +18,15 @@ from regiond.hosts.model import HostState
 from regiond.racks.reach.link_supervisor import PROBE_EVERY_S, WATCH_EVERY_S, ZONES_EVERY_S
 from regiond.racks.reach.service import RackReach
 from regiond.racks.service import Racks
-from tests.clock import advance
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
+from tests.doubles.lxd_double import FakeLxd, FakeLxds
 from tests.integration.support.rigs.joined_racks import ADMIN, add_host_row, joined_rack, signing_request
 from tests.integration.support.rigs.lxd_hosts import add, is_ready, state
 from tests.integration.support.rigs.recording_racks import RecordedRacks, start_rack
 from tests.integration.support.tables import rows
-from tests.lxd_double import FakeLxd, FakeLxds
-from tests.waiting import eventually
+from tests.support.clock import advance
+from tests.support.waiting import eventually
 
 _HELD = """
     select r.name, h.name from rack_credential c join rack r on r.id = c.rack_id join vm_host h on h.id = c.host_id

@@ -12,11 +12,11 @@ from regiond.racks.reach.heartbeat import Heartbeat
 from regiond.racks.reach.heartbeat_store import RackReport
 from regiond.racks.reach.service import RackReach
 from regiond.racks.service import Racks
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.support.rigs.joined_racks import ADMIN, add_host_row, joined_rack
 from tests.integration.support.users import as_user
-from tests.rejections import rejected_status, rejection
+from tests.postgresql.database import execute
+from tests.support.rejections import rejected_status, rejection
 
 
 async def test_regions_show_age_release_schema_and_racks(innkeeper: Deployment) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.deployment.deployment import Deployment
+from tests.doubles.lxd_double import FakeLxd, FakeLxds
 from tests.integration.support.rigs.lxd_hosts import add, is_ready
 from tests.integration.support.tables import rows, sql
-from tests.lxd_double import FakeLxd, FakeLxds
+from tests.support.waiting import eventually
 from tests.unit.regiond.credentials.test_key_pairs import small_pair
-from tests.waiting import eventually
 
 
 async def events(innkeeper: Deployment, kind: str) -> list[Any]:

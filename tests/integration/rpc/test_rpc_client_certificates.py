@@ -24,7 +24,7 @@ from innkeeper.rpc_calls.client_credentials import CERTIFICATE, CertificateRenew
 from regiond.accounts.model import UserChange
 from tests.deployment.deployment import Deployment
 from tests.integration.support.users import as_user
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 async def user(innkeeper: Deployment, name: str) -> Api:

@@ -8,7 +8,6 @@ import pytest
 
 from common.errors import InvalidRequest, NotAllowed, NotFound, OutOfCapacity, WrongState
 from regiond.clients import deployments as client_deployments
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.audit.test_audit_api import trail
 from tests.integration.machines.deployment.test_deployments import database
@@ -19,6 +18,7 @@ from tests.integration.machines.test_machine_lock import make_deployed
 from tests.integration.rpc.test_rpc_misuse import client_of
 from tests.integration.support.images import add_image
 from tests.integration.support.users import as_user, own
+from tests.postgresql.database import execute
 
 LONGEST = b"#cloud-config\n".ljust(32768, b"#")
 SECRET = b"#!/bin/sh\necho hunter2\n"

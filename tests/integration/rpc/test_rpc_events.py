@@ -25,7 +25,7 @@ from tests.integration.rpc.test_rpc_client_certificates import issue as issue_to
 from tests.integration.rpc.test_rpc_client_certificates import user
 from tests.integration.rpc.test_rpc_misuse import address_of, client_of, issue
 from tests.integration.support.tables import sql
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 def restartable(folder: Path, database_url: str) -> AbstractAsyncContextManager[Deployment]:

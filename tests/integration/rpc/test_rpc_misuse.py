@@ -26,7 +26,7 @@ from innkeeper.rpc_calls.client_credentials import read_identity
 from rackd.identity import load
 from rackd.settings import RackSettings
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 async def issue(innkeeper: Deployment, name: str) -> Path:

@@ -17,13 +17,13 @@ from common.rpc.link import Link
 from rackd.commands import parts_of
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from tests.deployment.deployment import Deployment
+from tests.doubles.libvirt_double import FakeKvms
 from tests.integration.support.rigs.byzantine_rack import byzantine_rack, recorded_messages
 from tests.integration.support.rigs.lxd_hosts import state
 from tests.integration.support.server_rows import server_rows, servers
 from tests.integration.support.tables import rows
 from tests.integration.support.users import as_user
-from tests.libvirt_double import FakeKvms
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 UUID = str(uuid4())
 IDENTITY = f"virsh/libvirt:system:{UUID}"

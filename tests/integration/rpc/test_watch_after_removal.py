@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from regiond.racks.reach.link_supervisor import WATCH_EVERY_S
-from tests.clock import advance
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.integration.support.tables import count, rows
-from tests.waiting import eventually
+from tests.support.clock import advance
+from tests.support.waiting import eventually
 
 _DISCONNECTED = "select from operation where kind = 'remove_host' and step = 'disconnect' and failures > 0"
 _READY = "select from vm_host where state = 'ready'"

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.deployment.deployment import Deployment
 from tests.integration.support import tables
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 ASYNC = {"Prefer": "respond-async"}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from uuid import uuid4
 
-from tests.database import execute
 from tests.deployment.deployment import Deployment
+from tests.postgresql.database import execute
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB: two parts of a transfer
 _INSERT = """

@@ -17,7 +17,7 @@ from regiond.networks.model import HostInterface, Vlan
 from regiond.networks.service import Networks
 from regiond.placement.candidate import CandidateInterface
 from regiond.requests.caller import Caller
-from tests.database import execute, fetchval
+from tests.postgresql.database import execute, fetchval
 
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 USER = Caller(account_id=2, username="user", is_admin=False)

@@ -12,7 +12,7 @@ from attrs import frozen
 from rackd.drivers.simulated.fault_injection import Call
 from tests.integration.support.images import add_image
 from tests.integration.support.two_pools import FOREIGN, NATIVE, Role, TwoPools
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 # Where the host is, what it says, and a file on it.
 ADDRESS, SAYS, PATH = "hv9.planted.example:8443", "planted-error-text", "/srv/planted-folder/root disk.qcow2"

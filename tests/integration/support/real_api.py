@@ -8,8 +8,8 @@ from attrs import define, evolve
 
 from regiond.accounts.model import ApiKey
 from regiond.api.services import Services
-from tests.administrators import API_KEY_FILE
 from tests.deployment.deployment import Deployment
+from tests.support.administrators import API_KEY_FILE
 from tests.unit.support.api_double import ApiDouble
 
 

@@ -16,7 +16,7 @@ from tests.lab.servers.libvirt_network import SUBNET, lab_network
 from tests.lab.support.deployed_guest import deploy, guest_bridge, links_of
 from tests.lab.support.deployed_host import add_libvirt
 from tests.lab.support.guest_image import BOOT_S, SshKey, upload_image
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 _FACTS = (
     "hostname",

@@ -11,7 +11,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.machines.disks.test_disk_changes import path
 from tests.lab.arrivals.test_exports_lxd import composed, disk_files, holds, lxd_host, put
 from tests.lab.servers.lxd_server import LxdServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.database, pytest.mark.every_product]
 PREFIX = "ikclones-"

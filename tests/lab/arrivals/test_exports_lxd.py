@@ -14,7 +14,7 @@ from tests.integration.images.test_exports import export
 from tests.integration.machines.disks.test_disk_changes import path
 from tests.integration.support.adoption import rows
 from tests.lab.servers.lxd_server import LxdServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 PREFIX = "ikexp-"
 MIB = 2**20

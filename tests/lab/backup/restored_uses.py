@@ -20,11 +20,11 @@ from innkeeper.http import Api
 from tests.deployment.api_calls import form
 from tests.deployment.deployment import Deployment
 from tests.deployment.restored import lose_and_restore, save
-from tests.disk_images import raw_disk, upload
 from tests.integration.support.discrepancies import only
 from tests.lab.support.deployed_host import DeployedHost
-from tests.rejections import rejected_status
-from tests.waiting import eventually
+from tests.support.disk_images import raw_disk, upload
+from tests.support.rejections import rejected_status
+from tests.support.waiting import eventually
 
 SHAPE: Mapping[str, Any] = {"cores": 1, "memory": 1024, "storage": "1"}
 CONSTRAINTS: Mapping[str, Any] = {"cpu_count": 1, "mem": 1024, "storage": "root:1"}

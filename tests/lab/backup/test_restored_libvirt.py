@@ -23,7 +23,7 @@ from tests.integration.support.tables import sql
 from tests.lab.backup.restored_uses import check_restored_uses, restored_uses
 from tests.lab.servers.lab_host import LabHost, definition
 from tests.lab.support.deployed_host import DeployedHost, add_libvirt
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 def all_of(lab_host: LabHost) -> dict[str, tuple[str, int | None]]:

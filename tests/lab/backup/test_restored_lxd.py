@@ -18,7 +18,7 @@ from tests.integration.support.tables import sql
 from tests.lab.backup.restored_uses import check_restored_uses, restored_uses
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.support.deployed_host import DeployedHost, add_lxd
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.every_product
 

@@ -15,7 +15,7 @@ from tests.lab.hosts.test_lxd_hosts import reaches
 from tests.lab.servers.incus_server import VERSIONS, incus_cluster, join_cluster, leave_cluster, why_no_incus
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.servers.needs import require
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

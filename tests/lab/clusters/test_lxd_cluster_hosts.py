@@ -12,7 +12,7 @@ from regiond.hosts.model import HostState
 from tests.deployment.deployment import Deployment
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.support.deployed_host import add_lxd
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.database, pytest.mark.every_product]  # no other test uses the SQL of clusters
 
@@ -93,7 +93,7 @@ async def test_removing_a_member_keeps_the_others(cluster: Members, innkeeper: D
 async def test_an_unchanged_member_refresh_writes_nothing(
     database_url: str, cluster: Members, innkeeper: Deployment
 ) -> None:
-    from tests.row_versions import writes_nothing
+    from tests.postgresql.row_versions import writes_nothing
 
     hosts = await added(innkeeper, cluster)
 

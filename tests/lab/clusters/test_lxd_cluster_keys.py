@@ -15,7 +15,7 @@ from tests.lab.arrivals.test_adoption_lxd import description, markers, process
 from tests.lab.clusters.test_lxd_cluster_hosts import SMALL, added, location
 from tests.lab.lxd.test_lxd_through_the_region import has_state
 from tests.lab.servers.lxd_server import LxdServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 Members = tuple[LxdServer, ...]
 

@@ -13,7 +13,7 @@ from tests.lab.clusters.test_lxd_cluster import is_reachable, opened
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.support.key_pair import KeyPair
 from tests.lab.support.lxd_specs import Fatal, driver_through, small_spec
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.every_product
 

@@ -14,7 +14,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.support.rigs.host_restarts import later, names, path, starts, wanted
 from tests.lab.clusters.test_lxd_cluster_hosts import SMALL, added
 from tests.lab.servers.lxd_server import LxdServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.database, pytest.mark.every_product]
 

@@ -10,7 +10,7 @@ import pytest
 from tests.deployment.deployment import Deployment
 from tests.lab.clusters.test_lxd_cluster_hosts import added
 from tests.lab.servers.lxd_server import LxdServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.every_product
 

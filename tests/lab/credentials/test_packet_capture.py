@@ -29,7 +29,7 @@ from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.servers.needs import LAB_DIR
 from tests.lab.support.key_pair import KeyPair, make_key_pair
 from tests.lab.support.secret_search import SecretSearch
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.deployment.deployment import Deployment

@@ -19,7 +19,7 @@ from tests.lab.servers.libvirt_network import SUBNET, LabNetwork, lab_network
 from tests.lab.support.deployed_guest import GuestBridge, check_console, deploy, guest_bridge
 from tests.lab.support.deployed_host import add_libvirt
 from tests.lab.support.guest_image import SshKey, becomes, upload_image
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ from rackd.drivers.libvirt.image_names import STALE_AFTER_S
 from tests.contract.running.test_deployment_contract import Content
 from tests.contract.support.guest_samples import DISK_BYTES, nic, small_guest, volumes_of
 from tests.contract.support.libvirt_fixtures import SYSTEM, QemuFixture
-from tests.disk_images import qcow2
 from tests.lab.conftest import INSTALLATION
 from tests.lab.support.libvirt_specs import small_spec
+from tests.support.disk_images import qcow2
 
 MIB = 1024 * 1024
 NVRAM = Path("/var/lib/libvirt/qemu/nvram")

@@ -13,7 +13,7 @@ from tests.lab.servers.libvirt_network import SUBNET, lab_network
 from tests.lab.support.deployed_guest import deploy, guest_bridge
 from tests.lab.support.deployed_host import add_libvirt
 from tests.lab.support.guest_image import BOOT_S, SshKey, upload_image
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 KERNEL_MIB = 200  # of its memory, that a guest does not count
 TAKES_S = 120.0  # what a busy emulated guest needs to take memory and to answer

@@ -26,7 +26,7 @@ from tests.lab.support.early_reports import reporting_early
 from tests.lab.support.key_pair import make_key_pair
 from tests.lab.support.lxd_specs import small_spec
 from tests.lab.support.own_images import delete_images, import_image, qcow2
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 PREFIX = "ikown-"
 NAME, ALIAS = f"{PREFIX}web", f"{PREFIX}bookworm"

@@ -15,7 +15,7 @@ from common.values import DriverType, HostAccess
 from rackd.drivers.libvirt.connection.ssh import public_key
 from rackd.drivers.libvirt.factory import LibvirtDriverFactory
 from tests.lab.conftest import INSTALLATION
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 OPENING = LibvirtDriverFactory()
 

@@ -16,8 +16,8 @@ from regiond.hosts.model import MASK, HostState
 from tests.deployment.deployment import Deployment
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.servers.needs import LAB_DIR
+from tests.support.waiting import eventually
 from tests.unit.regiond.credentials.test_key_pairs import small_pair
-from tests.waiting import eventually
 
 pytestmark = pytest.mark.every_product
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.administrators import API_KEY_FILE
 from tests.lab.servers.firewall import BEHIND_IT, wall
 from tests.lab.servers.lxd_server import LxdServer
-from tests.waiting import eventually
+from tests.support.administrators import API_KEY_FILE
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.deployment.deployment import Deployment

@@ -14,8 +14,8 @@ from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS
 from tests.deployment.deployment import Deployment
 from tests.lab.servers.lab_host import LabHost
 from tests.lab.support.deployed_host import add_libvirt
-from tests.row_versions import writes_nothing
-from tests.waiting import eventually
+from tests.postgresql.row_versions import writes_nothing
+from tests.support.waiting import eventually
 
 MANY, MANAGED = 300, 3
 

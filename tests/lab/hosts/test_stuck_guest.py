@@ -16,7 +16,7 @@ from rackd.drivers.libvirt.driver import LibvirtDriver
 from tests.lab.conftest import INSTALLATION
 from tests.lab.servers.lab_host import FOREIGN_DISK_BYTES, LabHost
 from tests.lab.servers.own_libvirtd import OwnLibvirtd
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

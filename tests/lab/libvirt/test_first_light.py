@@ -12,12 +12,12 @@ import pytest
 from attrs import define, field
 
 from rackd.drivers.libvirt.guests import power as guest_power
-from tests.clock import Clock
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.lab.servers.lab_host import FOREIGN_DISK_BYTES, LabHost, definition
 from tests.lab.support.deployed_host import add_libvirt
-from tests.waiting import eventually
+from tests.support.clock import Clock
+from tests.support.waiting import eventually
 
 ROOT_BYTES = 2 * 10**9
 GRACE_S = 600.0  # it passes when the test says so

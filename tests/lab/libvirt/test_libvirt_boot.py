@@ -21,7 +21,7 @@ from tests.contract.support.guest_samples import nic
 from tests.contract.support.libvirt_fixtures import QemuFixture
 from tests.lab.servers.libvirt_network import LabNetwork, lab_network
 from tests.lab.support.libvirt_specs import small_spec
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 DISK, NETWORK, ISO = BootDevice.DISK, BootDevice.NETWORK, BootDevice.ISO
 GREETINGS = {DISK: b"from the disk\n", NETWORK: b"from the network\n", ISO: b"from the image\n"}

@@ -15,11 +15,11 @@ from common.values import PowerAction
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from tests.contract.support.guest_samples import new_marker, small_guest
-from tests.descriptors import descriptors
 from tests.lab.conftest import INSTALLATION
 from tests.lab.servers.lab_host import LabHost
 from tests.lab.servers.own_libvirtd import OwnLibvirtd
-from tests.waiting import eventually
+from tests.support.descriptors import descriptors
+from tests.support.waiting import eventually
 
 CONSOLES = 6
 DEADLINE_S = 90.0

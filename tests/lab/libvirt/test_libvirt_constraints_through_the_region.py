@@ -22,7 +22,7 @@ from tests.lab.servers.libvirt_network import SUBNET, LabNetwork, lab_network
 from tests.lab.servers.needs import require, why_no_libvirt
 from tests.lab.support.cloud_init_image import cloud_init_files
 from tests.lab.support.deployed_host import DeployedHost, add_libvirt
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 PLAIN = "10.254.10"  # the subnet of a bridge that libvirt does not manage
 

@@ -15,8 +15,8 @@ from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import refresh
 from tests.lab.servers.lab_host import LabHost
 from tests.lab.support.deployed_host import DeployedHost, add_libvirt
-from tests.rejections import rejection
-from tests.waiting import settle
+from tests.support.rejections import rejection
+from tests.support.waiting import settle
 
 
 @pytest.fixture

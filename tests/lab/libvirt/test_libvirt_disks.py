@@ -30,10 +30,10 @@ from rackd.drivers.libvirt.guests import live_devices
 from tests.contract.support.boot_sector import returning_sector
 from tests.contract.support.guest_samples import free_serial, volumes_of
 from tests.contract.support.libvirt_fixtures import QemuFixture
-from tests.disk_images import overlay_head
 from tests.lab.servers.needs import require, why_no_logical_volumes, why_no_volume_groups
 from tests.lab.servers.volume_group import VolumeGroup, volume_group
 from tests.lab.support.libvirt_specs import DISK_BYTES, small_spec
+from tests.support.disk_images import overlay_head
 
 GROWN_BYTES = 3 * DISK_BYTES
 

@@ -17,7 +17,7 @@ from tests.lab.servers.host_setup import HUGE_PAGE_KIB, huge_pages
 from tests.lab.servers.lab_host import LabHost
 from tests.lab.servers.needs import require, why_no_huge_pages, why_no_libvirt
 from tests.lab.support.deployed_host import add_libvirt
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 MEMORY_MIB = 64
 PAGES = MEMORY_MIB * 1024 // HUGE_PAGE_KIB

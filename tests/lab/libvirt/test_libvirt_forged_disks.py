@@ -13,8 +13,8 @@ from common.hosts.discovery import VolumeRef
 from tests.contract.running.test_deployment_contract import Content
 from tests.contract.support.guest_samples import volumes_of
 from tests.contract.support.libvirt_fixtures import QemuFixture, disk_element
-from tests.disk_images import overlay_head
 from tests.lab.support.libvirt_specs import small_spec
+from tests.support.disk_images import overlay_head
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from common.errors import HostUnreachable
 from common.values import GuestChange, GuestEvent
 from rackd.drivers.libvirt.connection.client import KEEPALIVE_EVERY_S, KEEPALIVE_MISSES, Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
-from tests.descriptors import descriptors
 from tests.lab.conftest import INSTALLATION
 from tests.lab.servers.own_libvirtd import OwnLibvirtd
-from tests.waiting import eventually
+from tests.support.descriptors import descriptors
+from tests.support.waiting import eventually
 
 NOTICED_S = KEEPALIVE_EVERY_S * (KEEPALIVE_MISSES + 1)
 ONE_CONNECTION = 2  # descriptors

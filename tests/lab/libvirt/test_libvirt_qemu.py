@@ -26,8 +26,8 @@ from tests.contract.support.libvirt_fixtures import QemuFixture, disk_element, q
 from tests.lab.conftest import INSTALLATION
 from tests.lab.servers.own_libvirtd import OwnLibvirtd
 from tests.lab.support.libvirt_specs import small_spec
-from tests.same_facts import without_other_use
-from tests.waiting import eventually
+from tests.support.same_facts import without_other_use
+from tests.support.waiting import eventually
 
 MIB = 1024 * 1024
 MANY = 300

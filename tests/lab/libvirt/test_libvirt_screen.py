@@ -15,9 +15,9 @@ from common.guests.guest_spec import GuestSpec
 from common.values import DriverType, HostAccess, PowerAction
 from rackd.drivers.libvirt.factory import LibvirtDriverFactory
 from tests.contract.support.libvirt_fixtures import QemuFixture, qemu_fixture
+from tests.doubles.vnc_client import DESKTOP_SIZE, EXTENDED_KEY, TIGHT_PNG, Viewer, encodings, placed_key, threaded
 from tests.lab.conftest import INSTALLATION
 from tests.lab.support.libvirt_specs import small_spec
-from tests.vnc_client import DESKTOP_SIZE, EXTENDED_KEY, TIGHT_PNG, Viewer, encodings, placed_key, threaded
 
 pytestmark = pytest.mark.lab
 

@@ -20,7 +20,7 @@ from tests.contract.support.libvirt_fixtures import QemuFixture
 from tests.contract.support.uefi_program import uefi_program
 from tests.lab.servers.libvirt_network import SUBNET, lab_network
 from tests.lab.support.libvirt_specs import small_spec
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 GREETING = b"from the network, with UEFI\n"
 PORT = 8089

@@ -10,7 +10,7 @@ from rackd.drivers.contract import Driver
 from rackd.usage.history import HostHistory, Reading
 from tests.contract.support.libvirt_fixtures import QemuFixture
 from tests.lab.support.libvirt_specs import small_spec
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 EVERY_S = 2.0
 LOOP_SEEN_WITHIN_S = 10.0

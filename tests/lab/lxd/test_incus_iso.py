@@ -24,7 +24,7 @@ from tests.integration.machines.disks.test_disk_changes import path
 from tests.integration.support.images import add_image
 from tests.lab.servers.incus_server import VERSIONS
 from tests.lab.support.deployed_host import add_lxd
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 MIB = 1024 * 1024
 BOOTED_S = 300.0  # emulated firmware

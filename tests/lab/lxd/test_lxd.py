@@ -22,8 +22,8 @@ from tests.lab.conftest import INSTALLATION
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.support.key_pair import KeyPair, make_key_pair
 from tests.lab.support.lxd_specs import Fatal, driver_through, small_spec
-from tests.same_facts import without_other_use
-from tests.waiting import eventually
+from tests.support.same_facts import without_other_use
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.every_product
 

@@ -17,7 +17,7 @@ from tests.deployment.deployment import Deployment
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.support.deployed_host import add_lxd
 from tests.lab.support.key_pair import make_key_pair
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 PREFIX = "ikbad-"
 TWO_DISKS: dict[str, Any] = {"cores": 1, "memory": 1024, "storage": "1,1"}

@@ -19,7 +19,7 @@ from tests.lab.servers.host_setup import HUGE_PAGE_KIB, host_bridge
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.servers.needs import why_no_lxd_pool
 from tests.lab.support.deployed_host import DeployedHost, add_lxd
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 PREFIX = "ikcon-"
 PLAIN_SUBNET = "10.254.9.0/24"

@@ -25,7 +25,7 @@ from tests.lab.support.guest_image import BOOT_S, SshKey, image_file
 from tests.lab.support.key_pair import make_key_pair
 from tests.lab.support.lxd_specs import small_spec
 from tests.lab.support.own_images import delete_images, import_image
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 PREFIX = "ikseen-"
 NAME = f"{PREFIX}vm"

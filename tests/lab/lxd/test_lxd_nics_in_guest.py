@@ -18,7 +18,7 @@ from tests.lab.servers.needs import require
 from tests.lab.support.guest_image import SshKey, image_file
 from tests.lab.support.key_pair import make_key_pair
 from tests.lab.support.own_images import delete_images, import_image
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

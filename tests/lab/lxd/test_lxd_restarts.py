@@ -16,7 +16,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.support.rigs.host_restarts import later, path, runs, starts
 from tests.lab.hosts.test_lxd_hosts import SMALL, add, token_of
 from tests.lab.servers.lxd_server import LxdServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.every_product
 

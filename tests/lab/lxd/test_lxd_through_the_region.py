@@ -15,8 +15,8 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.lab.clusters.test_lxd_cluster_hosts import added
 from tests.lab.servers.lxd_server import LxdServer
-from tests.row_versions import writes_nothing
-from tests.waiting import eventually
+from tests.postgresql.row_versions import writes_nothing
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.every_product
 

@@ -10,7 +10,7 @@ from tests.lab.libvirt.test_usage import EVERY_S, LITTLE, LOOP_SEEN_WITHIN_S, MO
 from tests.lab.lxd.test_lxd_disks_in_guest import address_of, answering, driver, server, started
 from tests.lab.servers.lxd_server import LxdServer
 from tests.lab.support.guest_image import BOOT_S, SshKey
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 __all__ = ["driver", "server"]  # fixtures
 CACHED_S = 8.0  # LXD answers with metrics of up to so long ago

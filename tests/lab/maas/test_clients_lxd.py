@@ -31,7 +31,7 @@ from tests.lab.support.deployed_guest import GuestBridge, guest_bridge
 from tests.lab.support.deployed_host import add_lxd
 from tests.lab.support.early_reports import reporting_early
 from tests.lab.support.guest_image import BOOT_S, upload_image
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 POLL_S = 2.0
 GRACE_S = 5.0  # guests that have not booted do not shut down by themselves

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.lab.servers.needs import why_no_libvirt
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 SSHD = "/usr/sbin/sshd"
 START_S = 60.0

@@ -18,7 +18,7 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK
 from tests.lab.servers.host_setup import host_bridge
 from tests.lab.support.guest_image import BOOT_S, SshKey, becomes
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 ROOT_GB = 3
 CONSOLE_S = 150.0

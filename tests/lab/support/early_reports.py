@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from tests.guest_reports import send_report, url_of_report
+from tests.doubles.guest_reports import send_report, url_of_report
 from tests.lab.servers.lxd_server import LxdServer
 
 _EVERY_S = 0.5

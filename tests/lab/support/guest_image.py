@@ -12,7 +12,7 @@ from common.errors import InnkeeperError
 from innkeeper.commands.images import ImageUpload
 from innkeeper.output.progress import Report
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 USER = "debian"  # the default user in the image
 BOOT_S = 600.0  # a guest boots in 40 s under software emulation, and in five times that on a busy machine

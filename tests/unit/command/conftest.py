@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.ports import stop_listening
+from tests.support.ports import stop_listening
+from tests.support.waiting import settle
 from tests.unit.command.processes import Cli, Ran, finished, started
 from tests.unit.support.cli_region import KEY, Region
-from tests.waiting import settle
 
 
 @pytest.fixture

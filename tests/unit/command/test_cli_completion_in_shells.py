@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ports import stop_listening
+from tests.support.ports import stop_listening
 from tests.unit.command.processes import INNKEEPER, Cli, Ran, finished, spawned
 from tests.unit.support.cli_region import HOST, MACHINE, Region, Reply
 

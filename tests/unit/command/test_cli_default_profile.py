@@ -13,7 +13,7 @@ import pytest
 
 from innkeeper.exit_status import ExitStatus
 from innkeeper.local_region import local_profile
-from tests.ports import free_port
+from tests.support.ports import free_port
 from tests.unit.command.processes import Cli
 from tests.unit.support.cli_region import BASE, KEY, Region, Reply
 

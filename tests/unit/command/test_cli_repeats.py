@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 
+from tests.support.waiting import eventually
 from tests.unit.command.processes import Cli, finished, started
 from tests.unit.support.cli_region import DESTRUCTIVE, LOST, Region, Reply, action, description, handler
-from tests.waiting import eventually
 
 COMPOSE = "POST vm-hosts/1/?op=compose"
 COMPOSED = Reply(200, {"system_id": "abc123"})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+from tests.support.waiting import eventually
 from tests.unit.command.processes import Cli, finished, on_terminal, started
 from tests.unit.support.cli_region import BASE, Region, Reply, operation
-from tests.waiting import eventually
 
 
 async def test_wait_prints_the_result_of_the_operation(logged_in: Cli, region: Region) -> None:

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from common.bodies.body_stream import send
 from common.errors import DatabaseUnavailable
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 LONG_S = 100.0
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from common.bodies.bounded_json import MAX_DEPTH, MAX_VALUES, TooMuchJson, loads
-from tests.loop_pauses import LONGEST_S, watched_loop
+from tests.support.loop_pauses import LONGEST_S, watched_loop
 
 
 @pytest.mark.parametrize("value", [{"a": [1, 2.5, None, True, "ü"]}, [], "x", 10**30, {"a": {"b": [{}]}}])

@@ -17,8 +17,8 @@ from common.rpc.commands.command import Command
 from common.rpc.handlers import Handlers, Side
 from common.rpc.link import Link
 from common.trust.certificates import Role
-from tests.link_pair import link_pair
-from tests.waiting import eventually
+from tests.doubles.link_pair import link_pair
+from tests.support.waiting import eventually
 
 
 @frozen

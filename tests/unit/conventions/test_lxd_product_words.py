@@ -9,8 +9,8 @@ import pytest
 from common.errors import HostUnreachable
 from common.values import DriverType, HostAccess
 from rackd.drivers.lxd.factory import CERTIFICATE, KEY, LxdDriverFactory
-from tests.lxd_answers import key_pair
-from tests.ports import free_port
+from tests.doubles.lxd_answers import key_pair
+from tests.support.ports import free_port
 
 
 @pytest.mark.parametrize(("product", "words"), [("Incus", "Incus at"), ("LXD", "LXD at"), ("", "LXD at")])

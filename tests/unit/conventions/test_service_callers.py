@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import regiond
-from tests.signatures import has_method, takes_caller
+from tests.doubles.signatures import has_method, takes_caller
 from tests.unit.support.api_double import SERVICES
 
 FOLDER = Path(regiond.__file__).parent

@@ -16,8 +16,8 @@ from attrs import evolve
 from development import processes
 from development.paths import CannotRun
 from development.supervisor import Program, Supervisor, next_delay_s
-from tests.clock import in_no_time
-from tests.waiting import eventually, settle
+from tests.support.clock import in_no_time
+from tests.support.waiting import eventually, settle
 
 
 class Supervision:

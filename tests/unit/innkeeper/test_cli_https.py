@@ -14,12 +14,12 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from regiond.api.declaration.endpoint import SiteInfo
 from regiond.api.http.site import make_site
-from tests.certificate_pairs import Pair, make_pair
-from tests.ports import stop_listening
+from tests.support.certificate_pairs import Pair, make_pair
+from tests.support.ports import stop_listening
+from tests.support.waiting import settle
 from tests.unit.answers.accounts import ADMIN_KEY
 from tests.unit.command.processes import Ran, finished, started
 from tests.unit.support.api_double import ApiDouble
-from tests.waiting import settle
 
 KEY = str(ADMIN_KEY)
 

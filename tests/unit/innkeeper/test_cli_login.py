@@ -14,11 +14,11 @@ from common.errors import NotAuthenticated, TooManyAttempts
 from innkeeper.commands.login import is_begun, parse_key
 from regiond.api.declaration.endpoint import SiteInfo
 from regiond.api.http.site import make_site
-from tests.ports import stop_listening
+from tests.support.ports import stop_listening
+from tests.support.waiting import settle
 from tests.unit.answers.accounts import ADMIN_KEY
 from tests.unit.command.processes import Ran, finished, on_terminal, started
 from tests.unit.support.api_double import ApiDouble
-from tests.waiting import settle
 
 KEY = f"{ADMIN_KEY.consumer_key}:{ADMIN_KEY.token_key}:{ADMIN_KEY.token_secret}"
 PARTS = {

@@ -9,7 +9,7 @@ from innkeeper.commands.operation_wait import purpose_of, subject_of, wait_for_o
 from innkeeper.http import Api
 from innkeeper.output.progress import LateNote, Report
 from innkeeper.output.terminal import Terminal
-from tests.signatures import in_place_of
+from tests.doubles.signatures import in_place_of
 
 REASON = "It waits to be tried again: No rack reaches it."
 WAITING = {

@@ -19,7 +19,7 @@ from innkeeper.answer import Answer
 from innkeeper.arguments import MAX_KEY_CHARS, MAX_KEY_OF_SEVERAL_CHARS
 from innkeeper.commands.changes import HEADER, Changes
 from innkeeper.http import Api
-from tests.signatures import in_place_of
+from tests.doubles.signatures import in_place_of
 
 LOST = LinkLost("lost.")
 SILENT = DeadlineExceeded("no answer within 300 s.")

@@ -15,12 +15,12 @@ from regiond.api.declaration.endpoint import SiteInfo
 from regiond.api.http.site import make_site
 from regiond.networks.model import VlanChange
 from regiond.operations.model import OperationState
-from tests.ports import stop_listening
+from tests.support.ports import stop_listening
+from tests.support.waiting import settle
 from tests.unit.answers.accounts import ADMIN_KEY
 from tests.unit.command.processes import Ran, in_shell
 from tests.unit.support.api_double import ApiDouble
 from tests.unit.support.machine_samples import FAILED, OPERATION, RUNNING
-from tests.waiting import settle
 
 KEY = f"{ADMIN_KEY.consumer_key}:{ADMIN_KEY.token_key}:{ADMIN_KEY.token_secret}"
 POOLS_LINE = (

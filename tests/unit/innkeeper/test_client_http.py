@@ -27,7 +27,7 @@ from innkeeper.answer import Answer, raise_error
 from innkeeper.http import Api, api_url, relative_path
 from innkeeper.profiles import Profile, Profiles, check_name, default_path
 from innkeeper.request_body import Body
-from tests.hostile_server import CHUNKED, endless_server
+from tests.doubles.hostile_server import CHUNKED, endless_server
 
 KEY = "consumer:token:secret"
 

@@ -19,7 +19,7 @@ from regiond.api.replies import Reply
 from regiond.api.resources.registry import SERVED
 from regiond.api.services import Services
 from regiond.maas.services import MaasServices
-from tests.signatures import check_call, has_method, takes_caller
+from tests.doubles.signatures import check_call, has_method, takes_caller
 from tests.unit.answers import ANSWERS
 from tests.unit.answers.accounts import ADMIN_KEY
 from tests.unit.support.idempotency_double import KeysInMemory

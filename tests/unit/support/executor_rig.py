@@ -17,7 +17,7 @@ from common.values import DriverType, HostAccess
 from rackd.drivers.contract import Driver
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.executor import Executor
-from tests.waiting import eventually, settle
+from tests.support.waiting import eventually, settle
 
 T = TypeVar("T")
 

@@ -36,9 +36,9 @@ from rackd.event_watch import EventWatcher
 from rackd.executor import Executor
 from rackd.fenced_calls import FencedCalls
 from rackd.fencing_tokens import FencingTokens
-from tests.link_pair import link_pair
+from tests.doubles.link_pair import link_pair
+from tests.support.waiting import settle
 from tests.unit.support.simulated_hosts import INSTALLATION
-from tests.waiting import settle
 
 DEADLINE_S = 60.0
 Q = TypeVar("Q")

@@ -10,11 +10,11 @@ from attrs import define
 from common.trust.certificates import make_authority, utc_now
 from common.words.operation_kinds import OperationKind
 from innkeeper.answer import Answer
+from tests.doubles.lxd_double import FakeLxd
 from tests.faults.scenarios.cell_hosts import CellHost
 from tests.faults.scenarios.hosts.hosts import AddCellHost
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem
 from tests.faults.scenarios.site import Site
-from tests.lxd_double import FakeLxd
 
 _PAIRS = "select count(*), count(replaces_id) from key_pair"  # no other host of the cell has one
 

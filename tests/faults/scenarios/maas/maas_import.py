@@ -36,7 +36,7 @@ from tests.deployment.deployment import ENDED
 from tests.faults.scenarios.cell_hosts import FOREIGN, SimulatedCellHost
 from tests.faults.scenarios.scenario import Outcome, Response, Scenario, problem
 from tests.faults.scenarios.site import Site
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 _ADD_NIC = "insert into nic select guest_id, 0, ?, 'bridge', 'lan' from guest where name = ?"
 _COUNTS = """

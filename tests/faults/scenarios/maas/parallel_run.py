@@ -36,7 +36,7 @@ from tests.maas_api.server import serving
 from tests.maas_api.simulated_site import machine, remove, simulated_maas
 from tests.maas_api.state import Maas
 from tests.maas_site.hosts import NORTH, SOUTH
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 _ADMIN_TOKEN = 1
 _TAKEN = "select taken_at is not null from maas_watched_host where host_id = $1"

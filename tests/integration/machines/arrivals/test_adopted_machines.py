@@ -9,7 +9,7 @@ from tests.integration.support.adoption import ASYNC, adopt, guests, kinds_of_ev
 from tests.integration.support.images import add_image
 from tests.integration.support.tables import rows as sql
 from tests.integration.support.users import as_user
-from tests.rejections import invalid_fields, rejected_status, rejection
+from tests.support.rejections import invalid_fields, rejected_status, rejection
 
 CONFIRMED: Any = {"release_adopted": "true"}
 

@@ -9,7 +9,6 @@ from uuid import uuid4
 import pytest
 
 from common.errors import InvalidRequest, NotFound
-from tests.clock import in_no_time
 from tests.deployment.deployment import Deployment
 from tests.integration.support import tables
 from tests.integration.support.adoption import (
@@ -25,8 +24,9 @@ from tests.integration.support.adoption import (
     volumes,
 )
 from tests.integration.support.tables import is_count
-from tests.rejections import invalid_fields
-from tests.waiting import eventually
+from tests.support.clock import in_no_time
+from tests.support.rejections import invalid_fields
+from tests.support.waiting import eventually
 
 
 def rename(innkeeper: Deployment, old: str, new: str) -> None:

@@ -22,7 +22,7 @@ from tests.integration.support.adoption import (
     volumes,
 )
 from tests.integration.support.tables import is_count
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 async def test_forgetting_leaves_a_running_foreign_guest(innkeeper: Deployment) -> None:

@@ -9,16 +9,16 @@ import pytest
 from common.errors import InvalidRequest
 from regiond.machines.bulk import steps
 from regiond.machines.values.bulk import BulkAction
-from tests.administrators import first_administrator
-from tests.database import execute, fetchval
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.test_machine_lock import make_deployed
 from tests.integration.support.images import add_image
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
-from tests.statement_log import statements_of
-from tests.waiting import eventually
+from tests.postgresql.database import execute, fetchval
+from tests.postgresql.statement_log import statements_of
+from tests.support.administrators import first_administrator
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 
 
 async def composed(innkeeper: Deployment, number: int) -> list[Any]:

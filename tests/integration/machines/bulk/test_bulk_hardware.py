@@ -13,7 +13,7 @@ from tests.integration.machines.bulk.test_bulk_resize import act, composed
 from tests.integration.machines.test_machine_lock import make_deployed
 from tests.integration.support.adoption import rows
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 GB = 10**9
 

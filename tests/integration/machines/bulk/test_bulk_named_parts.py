@@ -15,7 +15,7 @@ from tests.integration.pages.machines.test_web_lost_storage import client, page
 from tests.integration.pages.machines.test_web_resizes import ask
 from tests.integration.support.users import as_user
 from tests.integration.support.web_client import WebClient
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 __all__ = ["client"]
 

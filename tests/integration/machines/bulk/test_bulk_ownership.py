@@ -14,7 +14,7 @@ from tests.integration.machines.test_ownership_matrix import CASES, WHOSE, becom
 from tests.integration.support.images import add_image
 from tests.integration.support.two_pools import NATIVE, Role, TwoPools, two_pools
 from tests.integration.support.users import own
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 _BOTH: tuple[dict[str, Any], ...] = ({}, {"dry_run": "true"})
 ACTIONS: dict[BulkAction, dict[str, Any]] = {

@@ -17,7 +17,7 @@ from tests.integration.pages.machines.test_web_resizes import ask
 from tests.integration.support.images import add_image
 from tests.integration.support.users import as_user
 from tests.integration.support.web_client import WebClient
-from tests.rejections import rejected_status, rejection
+from tests.support.rejections import rejected_status, rejection
 
 __all__ = ["client"]
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from common.errors import InvalidRequest
-from tests.database import fetchval
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.bulk.test_bulk import bulk, children, ids
 from tests.integration.machines.test_machine_lock import make_deployed
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
+from tests.postgresql.database import fetchval
+from tests.support.rejections import rejection
 
 _CLAIMED = "select cores_claimed from server"
 

@@ -13,7 +13,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.machines.bulk.test_bulk import bulk, composed, ids
 from tests.integration.support.users import as_user
 from tests.integration.support.web_client import WebClient
-from tests.rejections import rejected_status, rejection
+from tests.support.rejections import rejected_status, rejection
 
 
 async def powered_off(innkeeper: Deployment) -> tuple[list[Any], int]:

@@ -9,9 +9,9 @@ import pytest
 
 from regiond.db.pool import Database
 from regiond.operations import store as operation_store
-from tests.database import execute
 from tests.integration.support.ledger_fixture import prepare
 from tests.integration.support.rigs.scripted_operations import acquire, open_operation
+from tests.postgresql.database import execute
 
 pytestmark = pytest.mark.database
 

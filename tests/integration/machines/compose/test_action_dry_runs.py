@@ -12,7 +12,7 @@ from tests.integration.machines.deployment.test_deployments import composed, dep
 from tests.integration.machines.test_machine_lock import make_deployed
 from tests.integration.support.images import add_image
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 POWER = [("power_on", {}), ("power_off", {}), ("power_off", {"stop_mode": "hard"}), ("power_cycle", {})]
 each_power = pytest.mark.parametrize(("op", "fields"), POWER, ids=["on", "off", "hard", "cycle"])

@@ -16,7 +16,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.machines.compose.test_rescheduling import change_host
 from tests.integration.support.rigs.concurrent_composes import ComposerDatabase, composer_of, stages_on
 from tests.integration.support.two_pools import FOREIGN, NATIVE, Role, two_pools
-from tests.rejections import invalid_fields, outcomes, rejection
+from tests.support.rejections import invalid_fields, outcomes, rejection
 
 CALLERS = 24
 HOST_OF = "select m.hostname, h.name, h.server_id from machine m join vm_host h on h.id = m.host_id order by m.id"

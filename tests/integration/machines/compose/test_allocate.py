@@ -12,13 +12,13 @@ from regiond.machines.arrivals.allocation.service import Allocator
 from regiond.machines.arrivals.compose.service import Composer
 from regiond.machines.values.requests import AllocateRequest
 from regiond.operations.model import Operation
-from tests.clock import advance
 from tests.deployment.deployment import Deployment
+from tests.doubles.signatures import in_place_of
 from tests.integration.support.adoption import refresh, rows
 from tests.integration.support.users import as_user
-from tests.rejections import invalid_fields, rejection
-from tests.signatures import in_place_of
-from tests.waiting import eventually
+from tests.support.clock import advance
+from tests.support.rejections import invalid_fields, rejection
+from tests.support.waiting import eventually
 
 
 async def allocate(innkeeper: Deployment, **fields: Any) -> Any:

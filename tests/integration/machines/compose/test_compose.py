@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError, NotFound
-from tests.database import fetchval
 from tests.deployment.deployment import Deployment
 from tests.integration.support.rigs.deadlocks import loses
-from tests.rejections import invalid_fields, outcomes, rejected_status
-from tests.waiting import eventually
+from tests.postgresql.database import fetchval
+from tests.support.rejections import invalid_fields, outcomes, rejected_status
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

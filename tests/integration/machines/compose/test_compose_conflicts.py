@@ -27,7 +27,7 @@ from tests.integration.support.rigs.concurrent_composes import (
     stages_on,
 )
 from tests.integration.support.tables import lock_waiters, sql
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db

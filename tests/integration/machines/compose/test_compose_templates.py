@@ -11,7 +11,7 @@ from tests.integration.machines.deployment.test_clones import composed, written
 from tests.integration.machines.disks.test_disk_changes import GB, path
 from tests.integration.machines.disks.test_disk_moves import claimed, write
 from tests.integration.support.adoption import rows
-from tests.rejections import outcomes
+from tests.support.rejections import outcomes
 
 
 async def from_template(innkeeper: Deployment, template: str = "web", **fields: Any) -> Any:

@@ -10,7 +10,7 @@ from common.guests.compose_request import ComposeRequest
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
-from tests.rejections import invalid_fields, outcomes
+from tests.support.rejections import invalid_fields, outcomes
 
 TWO_NODES: dict[str, Any] = {
     "cores": 16, "memory_mib": 65536, "numa_nodes": 2, "threads_per_core": 2, "hugepages_mib": 16384,

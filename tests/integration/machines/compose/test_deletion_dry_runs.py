@@ -10,8 +10,8 @@ from tests.deployment.deployment import Deployment
 from tests.integration.machines.test_machine_lock import make_deployed
 from tests.integration.support.adoption import adopt, guests, volumes
 from tests.integration.support.tables import counts
-from tests.rejections import rejection
-from tests.waiting import settle
+from tests.support.rejections import rejection
+from tests.support.waiting import settle
 
 
 @pytest.fixture

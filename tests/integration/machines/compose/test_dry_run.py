@@ -22,10 +22,10 @@ from regiond.placement.model import Evaluation
 from regiond.placement.ranking import place
 from regiond.placement.requirements import Strategy
 from tests.deployment.deployment import Deployment
-from tests.fleet_networks import SPACES, VLANS
-from tests.fleets import POOLS, ZONES, fleet, requirements
 from tests.integration.support.tables import counts
-from tests.rejections import invalid_fields
+from tests.placement.fleet_networks import SPACES, VLANS
+from tests.placement.fleets import POOLS, ZONES, fleet, requirements
+from tests.support.rejections import invalid_fields
 from tests.unit.support.candidates import HOST, SMALL
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from tests.deployment.deployment import Deployment
 from tests.integration.networks.test_nic_links import NETWORKS, Nic, allocated, reaches, ready
 from tests.integration.support.images import add_image
 from tests.integration.support.tables import rows, sql
-from tests.rejections import invalid_fields
-from tests.waiting import eventually
+from tests.support.rejections import invalid_fields
+from tests.support.waiting import eventually
 
 OLD, NEW = "10.1.0.7", "10.1.0.9"
 

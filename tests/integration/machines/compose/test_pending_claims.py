@@ -19,6 +19,7 @@ from regiond.machines.arrivals.compose.reservation import Reservation
 from regiond.machines.values.requests import ComposeIntent
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
+from tests.doubles.signatures import in_place_of
 from tests.integration.support.rigs.concurrent_composes import (
     SMALL,
     ComposerDatabase,
@@ -29,7 +30,6 @@ from tests.integration.support.rigs.concurrent_composes import (
     composer_of,
     stages_on,
 )
-from tests.signatures import in_place_of
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db

@@ -14,9 +14,9 @@ from regiond.machines.arrivals.compose.permits import permit, within_pool_quotas
 from regiond.machines.values.requests import ComposeIntent
 from regiond.placement.model import DiskPlacement, Evaluation
 from regiond.requests.caller import Caller
-from tests.database import execute, fetchval
+from tests.postgresql.database import execute, fetchval
+from tests.support.waiting import settle
 from tests.unit.support.candidates import HOST, SMALL
-from tests.waiting import settle
 
 pytestmark = pytest.mark.database
 

@@ -15,8 +15,8 @@ from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.deployment.held_refreshes import hold_refreshes
 from tests.integration.support.adoption import reached
-from tests.rejections import rejection
-from tests.waiting import eventually
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 
 
 async def change_host(innkeeper: Deployment, name: str, **parameters: Any) -> None:

@@ -10,8 +10,8 @@ from tests.deployment.deployment import Deployment
 from tests.integration.machines.deployment.test_clones import clone, composed, written
 from tests.integration.machines.disks.test_disk_changes import path
 from tests.integration.machines.disks.test_disk_moves import write
-from tests.rejections import outcomes
-from tests.waiting import eventually
+from tests.support.rejections import outcomes
+from tests.support.waiting import eventually
 
 
 async def clones(innkeeper: Deployment, machine: Any, count: int, **fields: Any) -> Any:

@@ -18,8 +18,8 @@ from tests.integration.machines.disks.test_disk_changes import GB, events, path
 from tests.integration.machines.disks.test_disk_moves import claimed, write
 from tests.integration.support.adoption import refresh, rows
 from tests.integration.support.users import as_user
-from tests.rejections import outcomes, rejection
-from tests.waiting import eventually
+from tests.support.rejections import outcomes, rejection
+from tests.support.waiting import eventually
 
 
 async def composed(innkeeper: Deployment, name: str = "web", *, pools: str = "local:100,nvme:50", **fields: Any) -> Any:

@@ -17,14 +17,14 @@ from regiond.api.http.websocket import serve
 from regiond.machines.running.console.limits import ConsoleLimits
 from regiond.machines.running.console.service import Consoles
 from regiond.machines.values.states import MachineState
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.deployment.test_deployments import composed, database
 from tests.integration.machines.test_ownership_matrix import becomes
 from tests.integration.support.two_pools import NATIVE, Role, two_pools
 from tests.integration.support.users import as_user, own
-from tests.rejections import rejection
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 
 DEADLINE_S = 60.0
 

@@ -6,7 +6,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.machines.deployment.test_deployments import composed, deploy, reaches
 from tests.integration.support.images import add_image
 from tests.integration.support.users import as_user, own
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 
 async def console_log(innkeeper: Deployment, system_id: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from tests.deployment.deployment import Deployment
 from tests.integration.support.images import add_image
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 
 async def ready(innkeeper: Deployment) -> tuple[int, str]:

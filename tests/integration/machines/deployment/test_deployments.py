@@ -12,14 +12,14 @@ from common.errors import InvalidRequest
 from rackd.drivers.simulated.fault_injection import Call
 from regiond.db.pool import Database
 from regiond.machines.running.deployment import steps
-from tests.database import execute, fetchval
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
-from tests.guest_reports import report_of
+from tests.doubles.guest_reports import report_of
 from tests.integration.support.images import add_image
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
-from tests.waiting import eventually
+from tests.postgresql.database import execute, fetchval
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 
 
 def database(innkeeper: Deployment) -> Database:

@@ -16,9 +16,8 @@ import pytest
 
 from common.addresses.report_url import ReportAddress, ReportPage
 from regiond.machines.running.deployment import user_data_delivery
-from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
-from tests.guest_reports import report_of
+from tests.doubles.guest_reports import report_of
 from tests.integration.machines.deployment.test_deployments import (
     composed,
     database,
@@ -28,7 +27,8 @@ from tests.integration.machines.deployment.test_deployments import (
     wait_for_boot,
 )
 from tests.integration.support.images import add_image
-from tests.waiting import eventually
+from tests.postgresql.database import execute, fetchval
+from tests.support.waiting import eventually
 
 LIMIT_KIB = 128
 SMALL = b"#!/bin/sh\ntrue\n"

@@ -10,14 +10,14 @@ import pytest
 
 from common.rpc.commands.host_commands import HOST_SET_GENERATION
 from rackd.drivers.simulated.fault_injection import Call
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import adopt, refresh, rows
 from tests.integration.support.images import add_image
 from tests.integration.support.rigs.byzantine_rack import byzantine_rack
 from tests.integration.support.tables import sql
-from tests.row_versions import versions
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.postgresql.row_versions import versions
+from tests.support.waiting import eventually
 
 _WRITE = """
     insert or replace into generation select guest_id, ? from guest where name = ?

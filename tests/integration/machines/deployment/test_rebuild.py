@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from common.errors import InvalidRequest
-from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
-from tests.guest_reports import report_of
+from tests.doubles.guest_reports import report_of
 from tests.integration.machines.deployment.test_deployments import composed, database, deploy, reaches, wait_for_boot
 from tests.integration.support.images import add_image
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
-from tests.waiting import eventually
+from tests.postgresql.database import execute, fetchval
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 
 JAMMY = b"\x01" * (1 << 20)
 

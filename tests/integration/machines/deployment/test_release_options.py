@@ -8,13 +8,13 @@ import pytest
 
 from common.errors import InvalidRequest
 from regiond.api.declaration import operation_wait
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.deployment.test_deployments import database, deploy, reaches
 from tests.integration.support.adoption import adopt
 from tests.integration.support.images import add_image
 from tests.integration.support.tables import sql
-from tests.rejections import rejection
+from tests.postgresql.database import execute
+from tests.support.rejections import rejection
 
 _STEPS = """
     select distinct l.step from operation_log l join operation o on o.id = l.operation_id

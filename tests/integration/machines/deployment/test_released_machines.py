@@ -8,8 +8,8 @@ from regiond.housekeeping.retention import Retention, RetentionPeriods
 from tests.deployment.deployment import Deployment
 from tests.integration.support.tables import rows, sql
 from tests.integration.support.users import as_user
-from tests.rejections import rejected_status
-from tests.waiting import eventually
+from tests.support.rejections import rejected_status
+from tests.support.waiting import eventually
 
 
 async def released(innkeeper: Deployment, user: Deployment) -> Any:

@@ -12,14 +12,14 @@ from attrs import evolve
 from innkeeper.websocket import WebSocket
 from rackd.drivers.simulated.screens.screen import HEIGHT, KEYS_FROM, WIDTH, colour_of
 from regiond.machines.running.console.limits import ConsoleLimits
-from tests.clock import advance
 from tests.deployment.deployment import Deployment
+from tests.doubles.vnc_client import Screen, Viewer, asked, key
 from tests.integration.machines.deployment.test_console_connection import DEADLINE_S, ended, limit, running
 from tests.integration.machines.deployment.test_deployments import composed
 from tests.integration.support.users import as_user, own
-from tests.rejections import rejection
-from tests.vnc_client import Screen, Viewer, asked, key
-from tests.waiting import eventually
+from tests.support.clock import advance
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 
 CLOSED = "The screen of vm was closed: The connection was lost."  # a client that only drops it says no more
 

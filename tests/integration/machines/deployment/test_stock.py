@@ -18,8 +18,8 @@ from tests.integration.accounts.test_roles import client_folder
 from tests.integration.support.images import add_image
 from tests.integration.support.two_pools import NATIVE, Role, two_pools
 from tests.integration.support.users import as_user
-from tests.rejections import rejection
-from tests.waiting import eventually
+from tests.support.rejections import rejection
+from tests.support.waiting import eventually
 
 GIB = 1024**3
 ISO = bytes(16 * 2048) + b"\x01CD001\x01" + bytes(2041 + 2048)

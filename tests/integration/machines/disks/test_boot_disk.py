@@ -9,7 +9,7 @@ import pytest
 from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import adopt, refresh, rows
 from tests.integration.support.images import add_image
-from tests.rejections import rejected_status, rejection
+from tests.support.rejections import rejected_status, rejection
 
 BOOTS = "select coalesce((select volume from boot_disk), '') from guest"
 

@@ -16,7 +16,7 @@ from tests.integration.support.adoption import refresh, rows
 from tests.integration.support.discrepancies import Sweeper, kinds, kinds_after_refresh, only, only_after_refresh
 from tests.integration.support.images import add_image
 from tests.integration.support.tables import sql
-from tests.row_versions import versions
+from tests.postgresql.row_versions import versions
 
 MISSING, CHANGED = DiscrepancyKind.VOLUME_MISSING.value, DiscrepancyKind.DISKS_CHANGED.value
 GB = BYTES_PER_GB

@@ -11,7 +11,7 @@ from common.errors import Busy, WrongState
 from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import refresh, rows
 from tests.integration.support.users import as_user
-from tests.rejections import outcomes, rejection
+from tests.support.rejections import outcomes, rejection
 
 GB = 10**9
 

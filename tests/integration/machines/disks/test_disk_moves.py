@@ -14,13 +14,13 @@ from common.values import GuestRef
 from rackd.drivers.simulated.disks.disk_moves import SimulatedDiskMoves
 from rackd.drivers.simulated.fault_injection import Call
 from regiond.machines.hardware.disks import copy_progress
-from tests.clock import in_no_time
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.disks.test_disk_changes import GB, events, path
 from tests.integration.support.adoption import refresh, rows
 from tests.integration.support.users import as_user
-from tests.rejections import outcomes, rejection
-from tests.waiting import eventually
+from tests.support.clock import in_no_time
+from tests.support.rejections import outcomes, rejection
+from tests.support.waiting import eventually
 
 
 async def composed(innkeeper: Deployment, name: str = "web", pools: str = "local:100,nvme:50", **fields: Any) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.database import execute
 from tests.deployment.deployment import Deployment
-from tests.rejections import invalid_fields
+from tests.postgresql.database import execute
+from tests.support.rejections import invalid_fields
 
 _SET = "update machine_disk set tags = $2 where id = $1"
 

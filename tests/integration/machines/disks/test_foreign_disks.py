@@ -18,7 +18,7 @@ from tests.integration.support.adoption import refresh, rows
 from tests.integration.support.discrepancies import Sweeper, kinds, kinds_after_refresh
 from tests.integration.support.tables import sql
 from tests.integration.support.users import as_user
-from tests.rejections import rejected_status
+from tests.support.rejections import rejected_status
 
 
 async def a_machine(innkeeper: Deployment, *, volume: str = "extra", **options: Any) -> tuple[Any, str]:

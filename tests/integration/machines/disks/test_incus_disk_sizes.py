@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.deployment.deployment import Deployment
+from tests.doubles.lxd_double import FakeLxd, FakeLxds
 from tests.integration.images.test_exports import export
 from tests.integration.support.rigs.lxd_hosts import add
 from tests.integration.support.tables import rows
-from tests.lxd_double import FakeLxd, FakeLxds
-from tests.rejections import rejection
+from tests.support.rejections import rejection
 
 GB, BLOCK = 10**9, 8192
 WHOLE_4_GB = 4_000_006_144

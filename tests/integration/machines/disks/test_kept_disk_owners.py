@@ -14,7 +14,7 @@ from tests.integration.pages.machines.test_web_disks import UI, client
 from tests.integration.support.adoption import refresh, rows
 from tests.integration.support.users import as_user
 from tests.integration.support.web_client import WebClient
-from tests.rejections import rejected_status, rejection
+from tests.support.rejections import rejected_status, rejection
 
 __all__ = ["client"]
 REQUESTS: tuple[dict[str, Any], ...] = ({}, {"dry_run": "true"})

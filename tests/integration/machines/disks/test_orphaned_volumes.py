@@ -16,7 +16,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import refresh, rows
 from tests.integration.support.discrepancies import kinds, kinds_after_refresh, only, only_after_refresh, row_of
 from tests.integration.support.tables import sql
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 async def marker_of(innkeeper: Deployment, machine: UUID | None = None) -> OwnershipMarker:

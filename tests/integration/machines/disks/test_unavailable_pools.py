@@ -12,7 +12,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import refresh, rows
 from tests.integration.support.discrepancies import kinds
 from tests.integration.support.tables import sql
-from tests.row_versions import versions
+from tests.postgresql.row_versions import versions
 
 GB = BYTES_PER_GB
 USABLE, LOST = "fast:50,big:200", "fast:50,big:200:unavailable"

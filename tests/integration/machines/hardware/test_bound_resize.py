@@ -9,8 +9,8 @@ import pytest
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.hardware.test_resize import claimed, messages, path, refuse, resize, shown
 from tests.integration.support.adoption import guests, refresh, rows
-from tests.rejections import invalid_fields, rejection
-from tests.waiting import eventually
+from tests.support.rejections import invalid_fields, rejection
+from tests.support.waiting import eventually
 
 TWO_NODES: dict[str, Any] = {
     "cores": 16, "memory_mib": 32768, "numa_nodes": 2, "threads_per_core": 2, "hugepages_mib": 16384,

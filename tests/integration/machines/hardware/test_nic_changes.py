@@ -10,7 +10,7 @@ from common.errors import WrongState
 from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import refresh, rows
 from tests.integration.support.users import as_user
-from tests.rejections import outcomes, rejected_status, rejection
+from tests.support.rejections import outcomes, rejected_status, rejection
 
 
 async def composed(innkeeper: Deployment, name: str = "web", **fields: Any) -> Any:

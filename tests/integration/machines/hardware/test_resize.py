@@ -15,8 +15,8 @@ from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import claims, guests, refresh, rows
 from tests.integration.support.images import add_image
 from tests.integration.support.users import as_user
-from tests.rejections import outcomes, rejection
-from tests.waiting import eventually
+from tests.support.rejections import outcomes, rejection
+from tests.support.waiting import eventually
 
 
 async def composed(innkeeper: Deployment, **fields: Any) -> Any:

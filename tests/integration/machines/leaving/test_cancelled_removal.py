@@ -12,7 +12,7 @@ from common.errors import InnkeeperError
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.integration.support.tables import rows, sql
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 MACHINES = 12  # more than a region runs at once on a host
 CHILDREN = """

@@ -11,13 +11,13 @@ import pytest
 from common.errors import InnkeeperError
 from regiond.hosts.operation_intents import open_removal
 from regiond.hosts.removal_model import HostRemoval
-from tests.clock import in_no_time
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import adopt, guests, volumes
 from tests.integration.support.tables import count, is_count, rows
-from tests.rejections import invalid_fields
-from tests.waiting import eventually, settle
+from tests.support.clock import in_no_time
+from tests.support.rejections import invalid_fields
+from tests.support.waiting import eventually, settle
 
 SMALL: dict[str, Any] = {"cores": 1, "memory": 1024}
 LEDGER = ("machine", "machine_disk", "machine_nic", "ip_address", "claim", "guest", "server", "vm_host", "tombstone")

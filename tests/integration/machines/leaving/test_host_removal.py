@@ -11,8 +11,8 @@ from regiond.machines.arrivals.compose import reservation
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.integration.support.tables import count, is_count, rows
-from tests.rejections import outcomes
-from tests.waiting import eventually
+from tests.support.rejections import outcomes
+from tests.support.waiting import eventually
 
 # A compose that waits for longer than its first attempt does.
 _WAITS_WITH_HOST = """

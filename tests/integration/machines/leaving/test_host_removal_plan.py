@@ -10,8 +10,8 @@ from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import adopt, guests, markers, volumes
 from tests.integration.support.tables import count, is_count
-from tests.rejections import invalid_fields
-from tests.waiting import settle
+from tests.support.rejections import invalid_fields
+from tests.support.waiting import settle
 
 
 @pytest.fixture

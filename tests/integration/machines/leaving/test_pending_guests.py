@@ -10,11 +10,11 @@ import pytest
 
 from common.words.operation_kinds import OperationKind
 from regiond.machines.leaving.removal.cleanup import PENDING_S
-from tests.clock import in_no_time
-from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK as FROZEN
-from tests.waiting import eventually
+from tests.postgresql.database import execute, fetchval
+from tests.support.clock import in_no_time
+from tests.support.waiting import eventually
 
 OTHER = "other"
 _CLEAN_UP = "select id from operation where kind = 'clean_up'"

@@ -16,8 +16,8 @@ from tests.integration.machines.deployment.test_release_options import deployed
 from tests.integration.machines.disks.test_disk_changes import events
 from tests.integration.support.adoption import adopt, guests, refresh, rows
 from tests.integration.support.users import own
-from tests.rejections import rejection
-from tests.waiting import settle
+from tests.support.rejections import rejection
+from tests.support.waiting import settle
 
 SETTING = "It has the setting keep. To end that: unset keep."
 

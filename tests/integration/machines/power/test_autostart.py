@@ -11,13 +11,13 @@ import pytest
 from regiond.events.model import Level
 from regiond.reconciler.model import DiscrepancyKind
 from regiond.reconciler.service import Reconciler
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.support.adoption import adopt, refresh, rows
 from tests.integration.support.discrepancies import Sweeper, kinds, kinds_after_refresh
-from tests.rejections import invalid_fields
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.rejections import invalid_fields
+from tests.support.waiting import eventually
 
 _STARTED = "select name from guest join autostart using (guest_id) order by name"
 

@@ -16,8 +16,8 @@ from tests.integration.machines.disks.test_boot_disk import messages
 from tests.integration.support.adoption import refresh, rows
 from tests.integration.support.images import add_image
 from tests.integration.support.users import as_user
-from tests.rejections import rejected_status, rejection
-from tests.waiting import eventually
+from tests.support.rejections import rejected_status, rejection
+from tests.support.waiting import eventually
 
 ON_HOST = "select coalesce(devices, ''), coalesce(pending, ''), coalesce(once, '') from boot_order"
 DISK_FIRST, NETWORK_FIRST = ["disk", "network"], ["network", "disk"]

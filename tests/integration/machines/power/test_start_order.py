@@ -8,8 +8,8 @@ from tests.deployment.deployment import Deployment
 from tests.integration.machines.disks.test_boot_disk import messages
 from tests.integration.support.adoption import refresh, rows
 from tests.integration.support.users import as_user
-from tests.rejections import rejected_status
-from tests.waiting import eventually
+from tests.support.rejections import rejected_status
+from tests.support.waiting import eventually
 
 ON_HOST = "select priority, delay_s from start_order"
 

@@ -29,8 +29,8 @@ from tests.integration.support.rigs.host_restarts import (
 )
 from tests.integration.support.tables import sql
 from tests.integration.support.users import as_user
-from tests.rejections import rejected_status
-from tests.waiting import eventually
+from tests.support.rejections import rejected_status
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.database
 

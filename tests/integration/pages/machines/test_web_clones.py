@@ -10,7 +10,7 @@ from tests.browser.support.fleet import PASSWORD, add_administrator_with_passwor
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.deployment.test_clones import composed
 from tests.integration.support.web_client import WebClient
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.mark.slow

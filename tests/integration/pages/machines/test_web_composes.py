@@ -11,7 +11,7 @@ from regiond.operations.model import Operation
 from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import Answer, WebClient
-from tests.waiting import eventually, settle
+from tests.support.waiting import eventually, settle
 
 SIZE = {"cores": "1", "memory": "1024", "disk0-size": "8"}
 

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.deployment.test_deployments import composed, database, deploy, reaches, wait_for_boot
 from tests.integration.support.images import add_image
 from tests.integration.support.web_client import Answer, WebClient
-from tests.waiting import settle
+from tests.postgresql.database import execute
+from tests.support.waiting import settle
 
 UI = "/MAAS/ui/"
 PANIC = "Kernel panic"

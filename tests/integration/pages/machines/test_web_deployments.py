@@ -14,7 +14,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.support.images import add_image
 from tests.integration.support.tables import sql
 from tests.integration.support.web_client import Answer, WebClient
-from tests.waiting import eventually, settle
+from tests.support.waiting import eventually, settle
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBk1s7gFlnPPUBZpjzNCPMlJ5XmZVhYxVQxS4e0m5mGz ann@example"
 NO_SUCH = "vms/nosuch/deploy"

@@ -14,7 +14,7 @@ import pytest
 from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import WebClient
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.machines.disks.test_changed_disks import lose_volume
 from tests.integration.support.adoption import refresh
 from tests.integration.support.web_client import WebClient
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
-from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.machines.deployment.test_deployments import database, deploy, reaches
 from tests.integration.machines.deployment.test_release_options import steps_of_release
@@ -15,7 +14,8 @@ from tests.integration.support.adoption import adopt
 from tests.integration.support.images import add_image
 from tests.integration.support.users import as_user
 from tests.integration.support.web_client import Answer, WebClient
-from tests.waiting import eventually, settle
+from tests.postgresql.database import execute
+from tests.support.waiting import eventually, settle
 
 BULK = "/MAAS/ui/vms/bulk"
 

@@ -14,8 +14,8 @@ from tests.integration.machines.test_machine_lock import make_deployed
 from tests.integration.operations.test_abandoned_operations import WHY, stuck
 from tests.integration.operations.test_operations import wait_until_at_host
 from tests.integration.support.web_client import Answer, WebClient
-from tests.rejections import rejection
-from tests.waiting import settle
+from tests.support.rejections import rejection
+from tests.support.waiting import settle
 
 FORM = re.compile(r'<form method="post" action="([^"]*)">(?:(?!</form>).)*Try again', re.DOTALL)
 FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')

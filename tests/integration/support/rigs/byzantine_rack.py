@@ -25,7 +25,7 @@ from rackd.service import make_drivers
 from rackd.settings import RackSettings
 from regiond.events.model import EventFilter
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 Lies = Mapping[Command[Any, Any], Handler]
 NO_LIES: Lies = {}

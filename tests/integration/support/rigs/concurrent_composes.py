@@ -28,8 +28,8 @@ from regiond.machines.arrivals.compose.stages import ComposeStages, build_stages
 from regiond.operations.model import Operation
 from regiond.racks.service import read_installation_id
 from tests.deployment.deployment import Deployment
-from tests.signatures import in_place_of
-from tests.waiting import eventually
+from tests.doubles.signatures import in_place_of
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db

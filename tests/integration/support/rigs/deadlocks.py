@@ -11,7 +11,7 @@ import asyncpg
 from common.errors import DatabaseUnavailable
 from regiond.db.pool import Database, Db
 from tests.integration.support.tables import lock_waiters
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 async def _is_between(database: Database, db: Db, wanted: str) -> bool:

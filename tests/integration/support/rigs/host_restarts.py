@@ -9,7 +9,7 @@ from regiond.machines.power.wanted_power.service import WantedPowers
 from tests.deployment.deployment import Deployment
 from tests.integration.support.adoption import rows
 from tests.integration.support.tables import sql
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 _STOPPED = "update guest set power = 'off'"
 LATER = (

@@ -7,7 +7,7 @@ from common.trust.certificates import make_key, make_signing_request
 from regiond.db.pool import Database
 from regiond.racks.service import Racks
 from regiond.requests.caller import Caller
-from tests.database import fetchval
+from tests.postgresql.database import fetchval
 
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 

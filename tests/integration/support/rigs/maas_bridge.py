@@ -12,7 +12,7 @@ from regiond.maas.bridge.watch import MaasWatch
 from tests.deployment.deployment import Deployment
 from tests.maas_api.bridge_server import KEY, RecordedMaas, serving
 from tests.maas_api.machines import MaasMachine
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 NETWORK_FIRST, DISK_FIRST = ["network", "disk"], ["disk", "network"]
 _POWER_OPEN = "select count(*) from operation where is_open and kind = 'power'"

@@ -16,7 +16,7 @@ from rackd.drivers.registry import DriverRegistry
 from rackd.enrolment import join
 from rackd.settings import RackSettings
 from tests.deployment.deployment import Deployment
-from tests.lxd_double import FakeLxd, FakeLxds
+from tests.doubles.lxd_double import FakeLxd, FakeLxds
 
 TOKEN_LIFETIME_S = 600
 

@@ -15,8 +15,8 @@ from regiond.operations import intent_store, lease_store, store
 from regiond.operations.engine import Engine
 from regiond.operations.handler import Journal, Outcome
 from regiond.operations.model import LogLine, Operation
-from tests.database import execute
-from tests.waiting import eventually
+from tests.postgresql.database import execute
+from tests.support.waiting import eventually
 
 Step = Callable[[Operation, Journal], Awaitable[Outcome]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.process.https_policy import KEPT, KEPT_FOR_S, HttpsPolicy
 from common.trust.server_trust import ServerTrust
-from tests.certificate_pairs import make_pair
+from tests.support.certificate_pairs import make_pair
 
 
 def creator(host: str, authority_pem: str, *, at_s: float = 0.0) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from common.process.loop_lag import EVERY_S, LoopLag
-from tests.clock import Clock
+from tests.support.clock import Clock
 
 
 async def test_the_lag_is_the_delay_after_the_due_time() -> None:

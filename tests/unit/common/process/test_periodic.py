@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from common.errors import DatabaseUnavailable
 from common.process.periodic import NextRoundIn, PeriodicTask
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 class Rounds:

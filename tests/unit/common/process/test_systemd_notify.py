@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.process.systemd_notify import ServiceManager
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -18,8 +18,8 @@ from tests.maas_api.authentication import api_key
 from tests.maas_api.server import serving
 from tests.maas_api.simulated_site import simulated_maas
 from tests.maas_api.state import Maas
+from tests.support.waiting import eventually
 from tests.unit.support import worker
-from tests.waiting import eventually
 
 ADMIN_TOKEN = 1
 LIMITS = WorkLimits(cpu_s=5, memory_bytes=512 * 2**20, deadline_s=60.0)

@@ -16,9 +16,9 @@ from common.rpc.commands.host_method import CallClass
 from common.rpc.link import Link
 from common.values import GuestEvent
 from tests.deployment.simulated_host import SimulatedHost
+from tests.support.waiting import eventually
 from tests.unit.support.linked_rack import Rack, compose, host_call, link, rack, send
 from tests.unit.support.simulated_hosts import spec
-from tests.waiting import eventually
 
 __all__ = ["link", "rack"]
 

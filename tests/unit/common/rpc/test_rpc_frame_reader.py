@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from common.rpc import frame_reader
 from common.rpc.frame_reader import FrameReader
 from common.rpc.framing import FrameBuffer, FrameTooLong, prefixed
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 LONGEST = 1000
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.rpc.frame_reader import Inflow
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 class Connection:

@@ -18,7 +18,7 @@ from common.rpc.peers import Peer
 from common.rpc.traced_calls import TracedCalls
 from common.tracing.spans import Kind, Tracer, active, below_current, current
 from common.trust.certificates import Role
-from tests.link_pair import link_pair
+from tests.doubles.link_pair import link_pair
 from tests.unit.support.otlp_receiver import OtlpReceiver, attributes, otlp_receiver
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.signatures import in_place_of
+from tests.doubles.signatures import in_place_of
 
 
 class Real:

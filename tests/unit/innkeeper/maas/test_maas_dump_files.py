@@ -20,7 +20,7 @@ from innkeeper.maas_import.service import read_dump
 from tests.maas_site.script import script_of
 from tests.maas_site.site import site
 from tests.maas_site.versions import site_of
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 SCRIPT = script_of(site_of("3.7", site() | {"maasserver_vaultsecret": [{"path": "node/1", "deleted": False}]}))
 # The beginning of an archive that pg_dump 99 could write.

@@ -18,8 +18,8 @@ from common.values import DriverType, HostAccess, PowerAction
 from rackd.console_commands import ConsoleCommands
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.executor import Executor
+from tests.support.waiting import eventually, settle
 from tests.unit.support.simulated_hosts import INSTALLATION, spec
-from tests.waiting import eventually, settle
 
 ACCESS = HostAccess(
     host_id=1, driver=DriverType.SIMULATED, address="simulated:desk?cores=8", installation_id=INSTALLATION

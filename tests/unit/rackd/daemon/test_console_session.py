@@ -10,7 +10,7 @@ import pytest
 from common.errors import Busy, HostUnreachable, NotFound
 from common.rpc.commands.console_commands import CONSOLE_PART_BYTES
 from rackd.console_session import MAX_WAITING_BYTES, ConsoleSession
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 class Guest:

@@ -16,8 +16,8 @@ from common.values import DriverType
 from rackd.driver_calls import DriverCallMetrics
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor
+from tests.support.waiting import eventually
 from tests.unit.support.executor_rig import Rig, access, reach, rigged
-from tests.waiting import eventually
 
 
 @pytest.fixture

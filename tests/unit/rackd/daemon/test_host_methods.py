@@ -31,7 +31,7 @@ from rackd.executor import Executor
 from rackd.fenced_calls import FencedCalls
 from rackd.fencing_tokens import FencingTokens
 from rackd.host_methods import HOST_METHODS, method_handlers
-from tests.signatures import in_place_of
+from tests.doubles.signatures import in_place_of
 
 MARKER = OwnershipMarker(installation_id=uuid4(), machine_id=uuid4())
 GUEST = GuestRef(name="web", marker=MARKER)

@@ -13,8 +13,8 @@ from common.values import HostAccess
 from rackd.usage.commands import GUESTS_PER_PART, UsageCommands
 from rackd.usage.history import Histories
 from rackd.usage.sampler import UsageSampler
+from tests.support.waiting import eventually
 from tests.unit.support.executor_rig import Rig, access, rigged
-from tests.waiting import eventually
 
 
 @pytest.fixture

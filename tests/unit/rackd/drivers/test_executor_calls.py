@@ -16,8 +16,8 @@ from structlog.contextvars import bound_contextvars
 from common.errors import DeadlineExceeded, DriverFailed, HostUnreachable
 from common.rpc.commands.host_method import CallClass
 from rackd.drivers.contract import Driver
+from tests.support.waiting import eventually
 from tests.unit.support.executor_rig import LONG_S, Rig, access, is_closed, reach, rigged
-from tests.waiting import eventually
 
 
 @pytest.fixture

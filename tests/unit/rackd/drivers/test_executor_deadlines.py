@@ -15,9 +15,9 @@ from common.rpc.commands.host_method import CallClass
 from common.values import HostAccess
 from rackd.drivers.contract import Driver
 from rackd.executor import Executor
-from tests.clock import advance
+from tests.support.clock import advance
+from tests.support.waiting import eventually
 from tests.unit.support.executor_rig import LONG_S, Rig, access, is_closed, reach, rigged
-from tests.waiting import eventually
 
 
 @pytest.fixture

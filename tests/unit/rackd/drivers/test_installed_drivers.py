@@ -21,7 +21,7 @@ from rackd.drivers.installed import InstalledDriver
 from rackd.reports.guest_reports import GuestReports
 from rackd.service import make_drivers
 from rackd.settings import RackSettings
-from tests.example_driver import MODULE, TYPE, install, installed
+from tests.doubles.example_driver import MODULE, TYPE, install, installed
 
 ROOT = Path(__file__).parents[4]
 # What a process imports that has the driver in its path, and no host yet.

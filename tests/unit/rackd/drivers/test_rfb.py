@@ -14,7 +14,7 @@ from rackd.drivers.rfb.picture import Picture, picture_of
 from rackd.drivers.rfb.protocol import MAX_CUT_TEXT_BYTES, Asked, Event, Key, RfbServer
 from rackd.drivers.rfb.screen import PictureScreen
 from rackd.drivers.simulated.screens.screen import KEYS_FROM, SimulatedDisplay, colour_of
-from tests.vnc_client import (
+from tests.doubles.vnc_client import (
     DESKTOP_SIZE,
     EXTENDED_KEY,
     RAW,

@@ -17,7 +17,7 @@ from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests.power import START_TRIES, switch
 from tests.contract.support.guest_samples import small_guest
 from tests.contract.support.libvirt_node import opened
-from tests.signatures import in_place_of
+from tests.doubles.signatures import in_place_of
 
 TAKEN = (
     "qemu unexpectedly closed the monitor: -vnc 127.0.0.1:0: Failed to find an available port: Address already in use"

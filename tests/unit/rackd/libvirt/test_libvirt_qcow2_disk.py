@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from common.errors import DriverFailed, InnkeeperError, Unsupported
 from common.guests.deployment_spec import ImageFormat, ImageRef
 from rackd.drivers.libvirt.deployment.qcow2_disk import disk_parts
-from tests.disk_images import MIB, qcow2
+from tests.support.disk_images import MIB, qcow2
 
 NOISE = b"".join(hashlib.sha256(number.to_bytes(4, "big")).digest() for number in range(MIB // 32))
 # Text that compresses, noise that does not, zeros; the end is within a cluster.

@@ -26,7 +26,7 @@ from rackd.drivers.lxd.connection.events import change_of
 from rackd.drivers.lxd.connection.trust import decode_token
 from rackd.drivers.lxd.driver import LxdDriver
 from regiond.credentials.model import read_trust_token
-from tests.lxd_answers import GIB, AnsweringLxd, answering_lxd, documented, key_pair
+from tests.doubles.lxd_answers import GIB, AnsweringLxd, answering_lxd, documented, key_pair
 from tests.unit.rackd.lxd.test_lxd_guests import MARKER, OWN_ID
 
 GUEST = GuestRef(name="vm1", marker=MARKER)

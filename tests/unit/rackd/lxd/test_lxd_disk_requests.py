@@ -17,7 +17,7 @@ from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.guests.disks.attached_disks import device_of, source_of, volumes_of
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.inventory.iso_volumes import iso_volume_name
-from tests.lxd_answers import GIB, AnsweringLxd, answering_lxd, documented
+from tests.doubles.lxd_answers import GIB, AnsweringLxd, answering_lxd, documented
 from tests.unit.rackd.lxd.test_lxd_guests import MARKER, MARKER_CONFIG, instance
 
 GUEST = GuestRef(name="vm1", marker=MARKER)

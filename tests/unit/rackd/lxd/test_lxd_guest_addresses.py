@@ -9,7 +9,7 @@ import pytest
 from common.values import Guest, GuestRef
 from rackd.drivers.lxd.inventory import addresses
 from rackd.drivers.lxd.inventory.addresses import addresses_in
-from tests.lxd_answers import AnsweringLxd, answering_lxd, documented
+from tests.doubles.lxd_answers import AnsweringLxd, answering_lxd, documented
 from tests.unit.rackd.lxd.test_lxd_guests import MARKER, MARKER_CONFIG, instance
 
 MAC = "00:16:3e:00:00:01"

@@ -20,7 +20,7 @@ from rackd.drivers.lxd.connection.response_body import MAX_BODY_BYTES, LargeBodi
 from rackd.drivers.lxd.connection.tls import context
 from tests.bench.machine import peak_from_now, status_mib
 from tests.lab.support.key_pair import KeyPair, make_key_pair
-from tests.loop_pauses import LONGEST_S, watched_loop
+from tests.support.loop_pauses import LONGEST_S, watched_loop
 
 PASSWORD = "only-for-this-server"  # noqa: S105 - of a server that exists in this test only
 

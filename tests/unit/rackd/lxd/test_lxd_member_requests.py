@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.lxd_answers import answering_lxd, documented
+from tests.doubles.lxd_answers import answering_lxd, documented
 
 POOLS = ("storage-pools/main", "storage-pools/bare")
 OF_EACH_MEMBER = ("resources", "networks", "networks/*/state", "storage-pools/*/resources", *POOLS)

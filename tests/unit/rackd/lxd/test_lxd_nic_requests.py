@@ -15,7 +15,7 @@ from rackd.drivers.lxd.connection.failures import PreconditionFailed, Unfinished
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.nic_devices import device_with
-from tests.lxd_answers import AnsweringLxd, answering_lxd, documented
+from tests.doubles.lxd_answers import AnsweringLxd, answering_lxd, documented
 from tests.unit.rackd.lxd.test_lxd_disk_requests import GUEST, asked
 from tests.unit.rackd.lxd.test_lxd_guests import instance
 

@@ -13,7 +13,7 @@ from common.hosts.discovery import VolumeRef
 from common.values import OwnershipMarker
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.guests.disks.volumes import delete_orphaned
-from tests.signatures import in_place_of
+from tests.doubles.signatures import in_place_of
 
 MARKER = OwnershipMarker(installation_id=UUID(int=7), machine_id=uuid4())
 NAME = volume_name(MARKER, 0)

@@ -50,6 +50,7 @@ from rackd.commands import GUESTS_PER_PART
 from rackd.drivers.simulated.guests import add_volume
 from rackd.drivers.simulated.store import Store
 from tests.deployment.simulated_host import SimulatedHost
+from tests.support.waiting import eventually
 from tests.unit.support.linked_rack import (
     DEADLINE_S,
     Rack,
@@ -63,7 +64,6 @@ from tests.unit.support.linked_rack import (
     send,
 )
 from tests.unit.support.simulated_hosts import INSTALLATION, spec
-from tests.waiting import eventually
 
 __all__ = ["link", "rack"]
 

@@ -28,8 +28,8 @@ from rackd.drivers.simulated.store import Store
 from tests.contract.running import test_deployment_contract as deployment
 from tests.contract.support.guest_samples import address, nic
 from tests.deployment.simulated_host import SimulatedHost
+from tests.support.waiting import eventually
 from tests.unit.support.simulated_hosts import OpenHost, simulated_hosts, spec
-from tests.waiting import eventually
 
 
 @pytest.fixture

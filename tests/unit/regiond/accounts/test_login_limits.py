@@ -8,7 +8,7 @@ from common.addresses.ip_networks import IpNetworks, network_of
 from common.errors import InvalidRequest, TooManyAttempts
 from regiond.accounts.login_limits import FORGOTTEN_AFTER_S, FREE_FAILURES, MAX_DELAY_S, LoginLimits
 from regiond.accounts.passwords import Passwords, weakness
-from tests.clock import Clock
+from tests.support.clock import Clock
 
 
 @pytest.fixture

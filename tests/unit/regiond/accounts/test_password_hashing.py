@@ -11,8 +11,8 @@ import pytest
 
 from regiond.accounts.passwords import MAX_THREADS, Passwords
 from tests.bench.machine import peak_from_now, status_mib
-from tests.cheap_cryptography import PRODUCT_HASHING
-from tests.waiting import settle
+from tests.support.cheap_cryptography import PRODUCT_HASHING
+from tests.support.waiting import settle
 
 pytestmark = pytest.mark.usefixtures("product_cryptography")
 

@@ -10,7 +10,7 @@ import pytest
 
 from regiond.accounts.passwords import Passwords, is_foreign_hash
 from tests.maas_site.people import PASSWORD, PASSWORD_HASH
-from tests.waiting import settle
+from tests.support.waiting import settle
 
 
 def hash_of(password: str, *, iterations: int = 1000, salt: str = "salt", prefix: str = "pbkdf2_sha256") -> str:

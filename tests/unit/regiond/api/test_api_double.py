@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.signatures import has_method
+from tests.doubles.signatures import has_method
 from tests.unit.answers import ANSWERS
 from tests.unit.support.api_double import SERVICES, ApiDouble, result_of
 

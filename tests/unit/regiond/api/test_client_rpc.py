@@ -79,8 +79,8 @@ from innkeeper.commands.enrolment import write_identity
 from innkeeper.rpc_calls import region_calls
 from regiond.racks.enrolment.authority import Authority
 from regiond.racks.enrolment.listener import Listener, ListenerCallbacks
+from tests.support.waiting import eventually, settle
 from tests.unit.command.processes import finished, spawned
-from tests.waiting import eventually, settle
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "how-to" / "rpc-client.md"
 HOST = HostSummary(

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 
 from regiond.api.http.running_requests import RunningRequests
 from regiond.api.http.site_request import SiteRequest
-from tests.clock import in_no_time
-from tests.waiting import turns
+from tests.support.clock import in_no_time
+from tests.support.waiting import turns
 
 
 @define

@@ -14,8 +14,8 @@ from regiond.audit.export.model import parse_destination
 from regiond.audit.export.senders import NotSent, Secrets, Sender, make_sender
 from regiond.audit.model import RawEntry
 from tests.bench.machine import peak_from_now, status_mib
-from tests.hostile_server import CHUNKED, ENDLESS, HEADERS, endless_server
-from tests.loop_pauses import LONGEST_S, watched_loop
+from tests.doubles.hostile_server import CHUNKED, ENDLESS, HEADERS, endless_server
+from tests.support.loop_pauses import LONGEST_S, watched_loop
 
 MOST_MIB = 32
 ENTRY = RawEntry(id=1, at=datetime.now(UTC), content=json.dumps({"a": 1}), previous_hash=b"", hash=b"x")

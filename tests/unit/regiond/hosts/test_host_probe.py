@@ -10,7 +10,7 @@ from attrs import frozen
 from common.errors import DatabaseUnavailable, HostUnreachable, InnkeeperError, LinkLost, RackUnreachable, WrongState
 from regiond.hosts.host_probe import require_alive, require_dead
 from regiond.racks.calls.host_calls import HostCalls
-from tests.signatures import in_place_of
+from tests.doubles.signatures import in_place_of
 
 
 @frozen

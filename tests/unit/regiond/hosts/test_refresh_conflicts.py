@@ -14,7 +14,7 @@ from common.values import HostFacts
 from regiond.db.pool import Database
 from regiond.hosts.discovery.model import DiscoveryRun
 from regiond.hosts.discovery.refresh import Refresher
-from tests.signatures import in_place_of
+from tests.doubles.signatures import in_place_of
 
 
 class ConflictingDatabase:

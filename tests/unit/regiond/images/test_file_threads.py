@@ -12,7 +12,7 @@ from attrs import define, field
 from regiond.images.downloads.http_download import HttpSource
 from regiond.images.downloads.source_calls import run_abortable
 from regiond.images.file_threads import FileThreads
-from tests.waiting import turns
+from tests.support.waiting import turns
 
 
 @define

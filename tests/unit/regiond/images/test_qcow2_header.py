@@ -14,7 +14,7 @@ from common.guests.deployment_spec import ImageFormat
 from regiond.images.inspection.content_format import inspect_head
 from regiond.images.inspection.qcow2 import HEAD_BYTES, MAX_VIRTUAL_BYTES, Qcow2Header, parse_header
 from regiond.images.model import BadImage
-from tests.disk_images import qcow2, raw_disk
+from tests.support.disk_images import qcow2, raw_disk
 
 GIB = 2**30
 FILE_BYTES = 10 * 2**20

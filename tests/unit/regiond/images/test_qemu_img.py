@@ -12,7 +12,7 @@ from common.guests.deployment_spec import ImageFormat
 from regiond.images.inspection.limited_process import ProcessLimits
 from regiond.images.inspection.qemu_img import QemuImg
 from regiond.images.model import BadImage
-from tests.disk_images import qcow2, raw_disk
+from tests.support.disk_images import qcow2, raw_disk
 
 QCOW2 = ImageFormat.QCOW2
 DEFAULT = ProcessLimits()

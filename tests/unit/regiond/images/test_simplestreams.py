@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from common.errors import InvalidRequest
 from regiond.images.downloads.imports import MAX_METADATA_BYTES
 from regiond.images.downloads.simplestreams import BadStream, StreamDisk, choose_disk, product_files
-from tests.loop_pauses import LONGEST_S, watched_loop
-from tests.stream_tree import index, lxd, products, ubuntu
+from tests.doubles.stream_tree import index, lxd, products, ubuntu
+from tests.support.loop_pauses import LONGEST_S, watched_loop
 
 UBUNTU = ubuntu(b"new")["/releases/streams/v1/com.ubuntu.cloud:released:download.json"]
 LXD = lxd(b"cloud")["/streams/v1/images.json"]

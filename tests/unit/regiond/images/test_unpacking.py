@@ -9,7 +9,7 @@ from regiond.images.file_threads import FileThreads
 from regiond.images.inspection.unpacking import Unpacking
 from regiond.images.packing import Packing
 from regiond.images.space import SpaceLimit
-from tests.disk_images import MIB, raw_disk
+from tests.support.disk_images import MIB, raw_disk
 
 
 async def test_an_older_run_cannot_change_the_result(tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ from regiond.maas.client import MaasClient
 from regiond.maas.imports.inventory_file import MAX_INVENTORY_BYTES
 from regiond.maas.imports.inventory_reading import InventoryReading
 from tests.bench.machine import peak_from_now, status_mib
-from tests.hostile_server import CHUNKED, ENDLESS, HEADERS, endless_server
-from tests.loop_pauses import LONGEST_S, watched_loop
+from tests.doubles.hostile_server import CHUNKED, ENDLESS, HEADERS, endless_server
 from tests.maas_api.authentication import api_key
 from tests.maas_api.messages import JSON, Answer
 from tests.maas_api.server import serving
 from tests.maas_api.simulated_site import simulated_maas
 from tests.maas_api.state import Maas
+from tests.support.loop_pauses import LONGEST_S, watched_loop
 from tests.unit.regiond.maas.test_maas_plan_file import packed
 
 ADMIN_TOKEN = 1

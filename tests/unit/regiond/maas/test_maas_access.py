@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import InvalidRequest
 from regiond.maas.access import maas_access
-from tests.certificate_pairs import make_pair
+from tests.support.certificate_pairs import make_pair
 
 KEY = "consumer:token:secret"
 

@@ -23,14 +23,14 @@ from common.errors import (
 )
 from regiond.maas.access import maas_access
 from regiond.maas.client import AnswerLimits, MaasClient
-from tests.certificate_pairs import Pair, make_pair
-from tests.clock import advance
 from tests.maas_api.authentication import api_key
 from tests.maas_api.messages import HTML, JSON, TEXT, Answer
 from tests.maas_api.server import serving
 from tests.maas_api.state import MAAS_4_0, Maas
-from tests.ports import free_port
-from tests.waiting import eventually
+from tests.support.certificate_pairs import Pair, make_pair
+from tests.support.clock import advance
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 ADMIN_TOKEN, OPERATOR_TOKEN = 1, 2
 

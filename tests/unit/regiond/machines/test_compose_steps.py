@@ -34,7 +34,7 @@ from regiond.operations.model import Operation, OperationState
 from regiond.placement.checks import Check, Failure
 from regiond.placement.model import Evaluation, Placement
 from regiond.racks.calls.host_calls import HostCalls
-from tests.signatures import in_place_of
+from tests.doubles.signatures import in_place_of
 from tests.unit.support.api_double import result_of
 from tests.unit.support.api_samples import AT
 from tests.unit.support.host_samples import HOST

@@ -15,9 +15,9 @@ from regiond.db.pool import Database
 from regiond.metrics import readings
 from regiond.metrics.families import Reading
 from regiond.metrics.readings import Readings
-from tests.clock import advance, in_no_time
-from tests.signatures import in_place_of
-from tests.waiting import eventually
+from tests.doubles.signatures import in_place_of
+from tests.support.clock import advance, in_no_time
+from tests.support.waiting import eventually
 
 ONE, TWO = Family(name="one", text="One."), Family(name="two", text="Two.")
 

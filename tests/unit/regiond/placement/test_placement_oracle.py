@@ -21,9 +21,9 @@ from regiond.placement.ranking import place
 from regiond.placement.reason_phrases import NAMED_IN_REASON
 from regiond.placement.requirements import ANY_HOST, DiskRequirement, HostFilter, Requirements
 from regiond.placement.storage_parser import parse_storage
-from tests.fleets import at_a_boundary, fleet, requirements
-from tests.oracle import NumaWay, fits, nic_ways, numa_ways, physical_cores, storage
-from tests.oracle_reasons import is_true
+from tests.placement.fleets import at_a_boundary, fleet, requirements
+from tests.placement.oracle import NumaWay, fits, nic_ways, numa_ways, physical_cores, storage
+from tests.placement.oracle_reasons import is_true
 from tests.unit.support import candidates
 from tests.unit.support.candidates import evaluated, storage_pool
 

@@ -14,7 +14,7 @@ from regiond.placement.model import Evaluation, PendingClaim, Placement
 from regiond.placement.ranking import after_claim, place, place_sequentially, with_pending_claims
 from regiond.placement.requirements import Requirements, Strategy
 from regiond.placement.storage_parser import parse_storage
-from tests.fleets import fleet, requirements
+from tests.placement.fleets import fleet, requirements
 
 HOSTS = 5
 TIMES = 6

@@ -7,8 +7,8 @@ import asyncio
 from common.errors import DatabaseUnavailable
 from regiond.process.health import DEADLINE_S, HealthCheck
 from regiond.wiring.health import RACKS_WITHIN_S, awaited_racks
-from tests.clock import in_no_time
-from tests.waiting import eventually
+from tests.support.clock import in_no_time
+from tests.support.waiting import eventually
 
 
 async def fine() -> str | None:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 from common.errors import BadSettings, InvalidRequest
 from regiond.https.certificate_files import CertificateFiles, problems
 from regiond.https.model import parse_pair
-from tests.certificate_pairs import DAY, Pair, make_pair
+from tests.support.certificate_pairs import DAY, Pair, make_pair
 
 WEAK = rsa.generate_private_key(65537, 1024)  # noqa: S505  # to be refused
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

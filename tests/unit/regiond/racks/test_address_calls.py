@@ -20,8 +20,8 @@ from regiond.racks.calls.address_calls import AddressCalls
 from regiond.racks.calls.live_links import LiveLinks
 from regiond.racks.reach_model import DisconnectedRack, RackCandidate
 from regiond.racks.unreachable import ZoneCoverage
-from tests.libvirt_double import random_key
-from tests.signatures import in_place_of
+from tests.doubles.libvirt_double import random_key
+from tests.doubles.signatures import in_place_of
 
 FIRST, SECOND = uuid4(), uuid4()
 _KEY = random_key()

@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 
 from regiond.racks.enrolment.handshake_queue import HandshakeQueue, HandshakeRates
 from regiond.requests.request_limits import TokenBuckets
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 FAST = HandshakeRates(per_s=1000, burst=2, per_s_of_address=1000, burst_of_address=1000)
 STOPPED_CLOCK = 0.0

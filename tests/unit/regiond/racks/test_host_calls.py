@@ -32,7 +32,7 @@ from regiond.racks.calls.host_calls import HostCalls, nothing_began
 from regiond.racks.calls.live_links import LiveLinks
 from regiond.racks.reach_model import AwaitedRack, DisconnectedRack, RackCandidate, RecordedReach, WaitLimits
 from regiond.racks.unreachable import ZoneCoverage
-from tests.signatures import in_place_of
+from tests.doubles.signatures import in_place_of
 
 RACK, LATER = uuid4(), uuid4()
 NAMES = {RACK: "rack", LATER: "later"}

@@ -14,8 +14,8 @@ from common.serialization import to_dict
 from common.trust.certificates import Role
 from common.values import GuestChange, GuestEvent, PowerState
 from regiond.racks.reach.host_event_receiver import HostEventReceiver
-from tests.signatures import in_place_of
-from tests.waiting import eventually
+from tests.doubles.signatures import in_place_of
+from tests.support.waiting import eventually
 
 
 @define(eq=False)

@@ -12,7 +12,7 @@ from attrs import define, field
 from common.errors import NotFound
 from common.rpc.commands.region_commands import ContentPart, ContentRead
 from regiond.racks.rack_content import RackContent
-from tests.waiting import turns
+from tests.support.waiting import turns
 
 SHA256 = "a" * 64
 

@@ -20,8 +20,8 @@ from common.rpc.peers import Peer
 from common.trust.certificates import Role
 from common.values import DriverType, HostAccess
 from regiond.racks.calls.slow_calls import SlowCalls
-from tests.signatures import in_place_of
-from tests.waiting import eventually
+from tests.doubles.signatures import in_place_of
+from tests.support.waiting import eventually
 
 SLOW_S = 0.01
 

@@ -14,7 +14,7 @@ from regiond.racks.reach.service import RackReach
 from regiond.racks.reach.zone_changes import ServedZones, ZoneChange, ZoneChanges, newly_served
 from regiond.racks.reach.zone_store import UnservedHost
 from regiond.racks.reach_model import Zones
-from tests.signatures import in_place_of
+from tests.doubles.signatures import in_place_of
 
 A, B = UUID(int=1), UUID(int=2)
 X, Y = 10, 20

@@ -19,7 +19,7 @@ from regiond.ui.extension import pages_extensions
 from regiond.wiring import extension
 from regiond.wiring.components import Storage
 from regiond.wiring.extension import region_extensions
-from tests.signatures import in_place_of
+from tests.doubles.signatures import in_place_of
 from tests.unit.support.api_double import ApiDouble
 
 

@@ -14,7 +14,7 @@ from regiond.api.services import Services
 from regiond.groups.service import Groups as GroupService
 from regiond.operations.idempotency.model import MAX_ANSWER_BYTES, StoredKey
 from regiond.requests.caller import Caller, Permission
-from tests.signatures import in_place_of
+from tests.doubles.signatures import in_place_of
 from tests.unit.support.api_double import ApiDouble, ServiceCall
 from tests.unit.support.api_samples import ADMIN
 from tests.unit.support.good_requests import ENDPOINTS, good_fields, name_of, path_of, with_op

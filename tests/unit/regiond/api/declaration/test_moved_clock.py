@@ -10,7 +10,7 @@ from attrs import fields
 
 from common.rate_limit import RateLimiter
 from regiond.api.declaration.endpoint import Call
-from tests.clock import advance
+from tests.support.clock import advance
 
 
 async def test_a_default_of_an_attribute_moves() -> None:

@@ -10,7 +10,7 @@ from common.errors import Busy
 from regiond.machines.running.console.activity import SpiceActivity, VncActivity
 from regiond.machines.running.console.limits import ConsoleLimits, OpenConsoles
 from regiond.machines.running.console.screens import MAX_CONNECTIONS, OpenScreens
-from tests.vnc_client import INPUTS, MAIN, VERSION, encodings, key, placed_key, pointer, spice_link
+from tests.doubles.vnc_client import INPUTS, MAIN, VERSION, encodings, key, placed_key, pointer, spice_link
 
 HANDSHAKE = VERSION + b"\x01\x01"
 ASK = b"\x03\x01" + bytes(8)

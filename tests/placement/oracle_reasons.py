@@ -11,7 +11,7 @@ from attrs import evolve
 from common.units import BYTES_PER_GB as GB
 from regiond.placement.candidate import Candidate, CandidateNode
 from regiond.placement.requirements import Requirements
-from tests.oracle import (
+from tests.placement.oracle import (
     can_attach,
     candidates,
     claimable,

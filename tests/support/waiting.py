@@ -25,7 +25,7 @@ def settle(work: Coroutine[Any, Any, T]) -> T:
 async def eventually(check: Callable[[], Any], *, deadline_s: float = DEADLINE_S, every_s: float = 0.02) -> Any:
     """Returns the first truthy result of `check`, which may be async. Fails with the last result at the deadline.
 
-    A clock that the test moves (`tests/clock.py`) does not move the deadline.
+    A clock that the test moves (`tests/support/clock.py`) does not move the deadline.
     """
     ends_at = time.perf_counter() + deadline_s
     while True:

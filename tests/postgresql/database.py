@@ -26,8 +26,8 @@ from attrs import define
 from development import postgres
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database, connect
-from tests.kept_database import KeptDatabase
-from tests.waiting import settle
+from tests.postgresql.kept_database import KeptDatabase
+from tests.support.waiting import settle
 
 REQUIRED_BYTES = 2 * 1024**3
 # A test executes a statement only a few times on a connection, and by default PostgreSQL would plan it each time.

@@ -11,7 +11,7 @@ from typing import Any
 from innkeeper.http import relative_path
 from innkeeper.request_body import Body
 from tests.deployment.deployment import Deployment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 MIB = 2**20
 PART_BYTES = 4 * MIB

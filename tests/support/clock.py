@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from attrs import define
 
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from attrs import evolve
 from common.units import BYTES_PER_GB
 from regiond.placement.candidate import Candidate, CandidateHugePages, CandidateNode, CandidateStoragePool
 from regiond.placement.requirements import ANY_HOST, DiskRequirement, HostFilter, PinRequirement, Requirements
-from tests.fleet_networks import interfaces, nics
-from tests.oracle import claimable, cores_of, memory_of
+from tests.placement.fleet_networks import interfaces, nics
+from tests.placement.oracle import claimable, cores_of, memory_of
 
 ZONES = ("default", "east", "north")
 POOLS = ("default", "lab", "web")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.installed_drivers import installed_drivers
 
-EXAMPLE = Path(__file__).parents[1] / "docs/examples/write-a-driver"
+EXAMPLE = Path(__file__).parents[2] / "docs/examples/write-a-driver"
 MODULE = "json_driver"
 TYPE = "json"
 

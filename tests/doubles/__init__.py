@@ -1,0 +1,1 @@
+"""Doubles of hypervisors, servers and their clients."""

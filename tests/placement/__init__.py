@@ -1,0 +1,1 @@
+"""Random fleets, and an oracle that places requirements on them."""

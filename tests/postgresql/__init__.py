@@ -1,0 +1,1 @@
+"""PostgreSQL for tests, and the statements and rows that they look at."""

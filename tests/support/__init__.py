@@ -1,0 +1,1 @@
+"""Helpers of all suites: clocks, waiting, ports, certificates, images."""
