@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.abuse import (
+from tests.abuse.attack import Attack
+from tests.abuse.attackers import (
     consoles,
     hostile_maas,
     hypervisors,
@@ -17,9 +18,8 @@ from tests.abuse import (
     slow_http,
     waiting_requests,
 )
-from tests.abuse.attack import Attack
-from tests.abuse.hostile_headers import HostileHeaders
-from tests.abuse.rpc_rack import RackFlood
+from tests.abuse.attackers.hostile_headers import HostileHeaders
+from tests.abuse.attackers.rpc_rack import RackFlood
 
 ATTACKS: Sequence[Attack] = (
     *slow_http.ATTACKS,

@@ -55,7 +55,7 @@ async def measure(names: Sequence[str], *, quick: bool, profile: bool = False) -
                     if name == GROWTH:
                         curves = await growth.measure(bench)
                     else:
-                        lines += await import_module(f"tests.bench.{name.replace('-', '_')}").measure(bench)
+                        lines += await import_module(f"tests.bench.figures.{name.replace('-', '_')}").measure(bench)
                 except CannotMeasure as reason:
                     skipped.append(f"{name}: {reason}")
     return Report(

@@ -11,8 +11,8 @@ from attrs import asdict, field, frozen
 from regiond.reconciler.detection import find_discrepancies
 from regiond.reconciler.store import use_snapshot
 from tests.bench.baselines.all_machines import page
-from tests.bench.claims import CALLERS, claims, claims_with_one_lock
-from tests.bench.dry import dry_runs, reading_all
+from tests.bench.figures.claims import CALLERS, claims, claims_with_one_lock
+from tests.bench.figures.dry import dry_runs, reading_all
 from tests.bench.idle import prefilled_region
 from tests.bench.measuring import Bench, Times, timed
 from tests.bench.prefilled import oversubscribed

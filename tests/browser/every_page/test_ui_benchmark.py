@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.bench import ui
+from tests.bench.figures import ui
+from tests.bench.figures.ui import MAX_SENT_KB
 from tests.bench.measuring import Bench
-from tests.bench.ui import MAX_SENT_KB
 
 
 async def test_the_benchmark_measures_each_page_and_the_budgets(tmp_path: Path, postgres_server: str) -> None:

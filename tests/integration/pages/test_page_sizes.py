@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.bench.figures.ui import MAX_SENT_KB
 from tests.bench.prefilled import prefill
-from tests.bench.ui import MAX_SENT_KB
 from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import WebClient

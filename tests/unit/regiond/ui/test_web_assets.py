@@ -45,7 +45,7 @@ def test_libraries_and_fonts_have_their_licences() -> None:
 def test_scripts_and_styles_are_in_their_budgets() -> None:
     assert (
         sum(map(len, StaticFiles.packaged().own_scripts.values())) <= 22_000
-    )  # 2,000 of it for messages, ended sessions and what a form sends after one; tests.bench.ui measures the same
+    )  # 2,000 for messages, ended sessions and what a form sends after one; tests.bench.figures.ui measures the same
     assert (BUILT / "htmx.min.js").stat().st_size <= 60_000
     assert (BUILT / "xterm.js").stat().st_size <= 360_000  # of the console page alone
     assert (BUILT / "vnc.js").stat().st_size <= 200_000  # of the page of a screen alone, which loads one of these

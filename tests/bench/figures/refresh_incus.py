@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.bench.figures.refresh_lxd import NAME, measure_server
 from tests.bench.measuring import Bench, CannotMeasure, Line
-from tests.bench.refresh_lxd import NAME, measure_server
 from tests.lab.servers.incus_server import FOLDERS, LAB, IncusServer, why_no_incus
 from tests.lab.servers.lxd_server import run_lab
 from tests.support.ports import free_port

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 from attrs import frozen
 
 from tests.abuse.attack import Attack, Tally, Target
+from tests.abuse.attackers.hypervisors import ADMINISTRATOR, ADMINISTRATOR_S, served
 from tests.abuse.http_wire import exchange, request
-from tests.abuse.hypervisors import ADMINISTRATOR, ADMINISTRATOR_S, served
 
 KEY = "consumer:token:secret"
 _JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"

@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tests.bench import ui
 from tests.bench.daemons import prefilled_region_alone
+from tests.bench.figures import ui
 from tests.bench.measuring import Bench, CannotMeasure, Line
 from tests.deployment.deployment import Deployment
 

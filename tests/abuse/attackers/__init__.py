@@ -1,0 +1,1 @@
+"""What attacks: strangers, users, guests, a rack, hypervisors and a MAAS."""
