@@ -1,4 +1,4 @@
-"""The settings of guests that Innkeeper shows: how an instance has them, and the driver's methods that change them."""
+"""The settings of guests that Innkeeper shows: how an instance has them, and the methods that change them."""
 
 from __future__ import annotations
 
