@@ -49,7 +49,7 @@ class Area:
 # While a test waits for its daemons, another one has the core. Each worker has a PostgreSQL of its own.
 WORKERS = min(len(os.sched_getaffinity(0)) + 2, 8)
 _OF_PACKAGES = {"test_containers.py", "test_debian_packages.py"}  # in tests/pages
-_EVERYDAY = ("tests/unit", "tests/integration", "tests/contract", "tests/golden")
+_EVERYDAY = ("tests/unit", "tests/integration", "tests/contract", "tests/golden", "tests/budgets")
 
 FIRST_TIER = Area(
     name=FIRST,
