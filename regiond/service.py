@@ -241,9 +241,7 @@ def _connect_notifications(components: Components) -> None:
         number, state, *cancel = payload.split()
         components.changes_of_operations.on_state_changed(int(number), state)
         components.services.operations.on_state_changed(int(number), state)
-        if cancel:
-            components.engine.on_cancel_requested(int(number))
-        components.engine.wake()
+        components.engine.on_changed(int(number), cancel_requested=bool(cancel))
 
     def drop(peer_id: str, role: Role, reason: str) -> None:
         def matches(peer: Peer) -> bool:

@@ -60,28 +60,27 @@ class Attempt:
         self._step: str | None = operation.step
         self._spans = StepSpans()
 
-    async def run(self) -> None:
-        """Runs or undoes the operation; returns when it has ended or waits for a retry.
+    async def run(self) -> bool:
+        """Runs or undoes the operation. Returns whether it has ended; else a later attempt continues it.
 
         Raises LeaseLost, or DatabaseUnavailable: then the lease lapses and any process can continue.
         """
         if self._operation.cancel_requested and self._operation.state is not OperationState.UNDOING:
             await self._begin_undo(OperationEvent.CANCEL_REQUESTED, _CANCELLED)
         if self._operation.state is OperationState.UNDOING:
-            await self._undo()
-        else:
-            await self._run_handler()
+            return await self._undo()
+        return await self._run_handler()
 
-    async def _run_handler(self) -> None:
+    async def _run_handler(self) -> bool:
         try:
             with self._spans.of_handler():
                 outcome = await self._handler.run(self._operation, self)
             if outcome.resumes_within_s is not None:
                 await self._suspend(outcome.resumes_within_s, outcome.resumes_at_once)
-                return
+                return False
             if outcome.rejection is None:
                 await self._end(OperationEvent.FINISHED, outcome)
-                return
+                return True
             error = _error_record(outcome.rejection, self._operation)
         except (DatabaseUnavailable, LeaseLost):
             raise
@@ -89,22 +88,23 @@ class Attempt:
             error = _error_record(raised, self._operation)
             if _is_retryable(raised) and self._operation.failures + 1 < self._operation.max_failures:
                 await self._wait(error)
-                return
+                return False
         await self._begin_undo(OperationEvent.REJECTED, error)
-        await self._undo()
+        return await self._undo()
 
-    async def _undo(self) -> None:
+    async def _undo(self) -> bool:
         try:
             with self._spans.of_handler():
                 outcome = await self._handler.undo(self._operation, self)
             if outcome.resumes_within_s is not None:
                 await self._suspend(outcome.resumes_within_s, outcome.resumes_at_once)
-                return
+                return False
             if outcome.rescheduled:
                 await self._reschedule(outcome)
-                return
+                return False
             cancelled = self._operation.cancel_requested and self._operation.error_code == _CANCELLED.code
             await self._end(OperationEvent.UNDONE_AFTER_CANCEL if cancelled else OperationEvent.UNDONE, outcome)
+            return True
         except (DatabaseUnavailable, LeaseLost):
             raise
         except Exception as raised:  # noqa: BLE001  # undoing is retried until it succeeds
@@ -118,13 +118,15 @@ class Attempt:
                 at_most_s=UNDO_BUSY_S if waits else None,
                 entry=(message, {"error": problem}),
             )
+            return False
 
     async def step(self, name: str, *, reaches_host: bool = False, **facts: Any) -> None:
         self._spans.begin(name)
-        async with self._database.transaction() as db:
-            if not await lease_store.record_step(db, self._operation, self._owner, name, reaches_host=reaches_host):
+        async with self._database.connection() as db:
+            if not await lease_store.begin_step(
+                db, self._operation, self._owner, name, facts, reaches_host=reaches_host
+            ):
                 raise LeaseLost
-            await self._log(db, name, "started", facts)
         self._step = name
         if reaches_host:
             self._operation = evolve(self._operation, reached_host=True)
@@ -234,7 +236,6 @@ class Attempt:
                 raise LeaseLost
             if outcome.record is not None:
                 await outcome.record(db)
-            await self._log(db, None, state.value, {"undone": list(outcome.undone)})
             if operation.parent_id is not None:
                 await lease_store.wake_parent(db, operation.parent_id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,7 @@ MAX_RUNNING_PER_HOST = 8
 POLL_S = 2.0  # the fallback if a notification was lost
 IDLE_S = 0.5
 MIN_PAUSE_S = 0.02
+REMEMBERED = 4 * MAX_RUNNING  # operations that have ended here; notifications of their end follow at once
 BUG_PAUSE_S = 5.0  # a bug outside the handler would otherwise recur at once
 
 
@@ -50,9 +51,12 @@ class Engine:
         self._handlers: Mapping[OperationKind, OperationHandler] = {handler.kind: handler for handler in handlers}
         self._on_ended = on_ended
         self._tracer = tracer
-        self._running: dict[int, tuple[Operation, asyncio.Task[None]]] = {}
+        self._running: dict[int, tuple[Operation, asyncio.Task[bool | None]]] = {}
         self._released: set[tuple[int, int]] = set()  # operations and attempts that nobody held at the last renewal
-        self._attempts: set[asyncio.Task[None]] = set()  # includes cancelled attempts that have not ended yet
+        self._attempts: set[asyncio.Task[bool | None]] = set()  # includes cancelled attempts that have not ended yet
+        self._may_hold_leases = False  # of operations that do not run here
+        self._others_wait = False  # for a place here: at the last try, one was due that was not acquired
+        self._ended: deque[int] = deque(maxlen=REMEMBERED)
         self._acquiring = PeriodicTask("operation_acquire", self._acquire, every_s=POLL_S)
         renew_every_s = lease_store.LEASE_S / 3  # the lease outlives two failed renewals
         self._renewing = PeriodicTask("lease_renewal", self.renew, every_s=renew_every_s, first_after_s=renew_every_s)
@@ -79,7 +83,14 @@ class Engine:
         """Checks for due operations now."""
         self._acquiring.wake()
 
-    def on_cancel_requested(self, operation_id: int) -> None:
+    def on_changed(self, operation_id: int, *, cancel_requested: bool) -> None:
+        """Handles a notification: another operation may be due, unless this process has made the change itself."""
+        if cancel_requested:
+            self._stop_attempt(operation_id)
+        if cancel_requested or not (operation_id in self._running or operation_id in self._ended):
+            self.wake()
+
+    def _stop_attempt(self, operation_id: int) -> None:
         """Stops the attempt that runs here; the next attempt undoes the operation. Idempotent."""
         running = self._running.get(operation_id)
         if running is None:
@@ -103,20 +114,25 @@ class Engine:
 
     async def _acquire(self) -> NextRoundIn:
         """Starts due operations. Returns the time until the next check is worthwhile."""
-        free = MAX_RUNNING - len(self._running)
-        acquired: list[Operation] = []
-        async with self._database.connection() as db:
-            await lease_store.release_leases(db, self._owner, except_ids=self._running)  # of failed attempts
-            if free > 0:
+        may_hold_leases, self._may_hold_leases = self._may_hold_leases, False  # an attempt that fails meanwhile sets it
+        try:
+            async with self._database.connection() as db:
+                if may_hold_leases:
+                    await lease_store.release_leases(db, self._owner, except_ids=self._running)
+                free = max(0, MAX_RUNNING - len(self._running))
                 acquired = await lease_store.acquire(db, self._owner, limit=free, full_hosts=self._full_hosts())
-            for operation in acquired:
-                self._begin(operation)
-            due_s = await lease_store.next_due_s(db)
+        except BaseException:
+            self._may_hold_leases = True  # of operations that it has acquired and not answered
+            raise
+        for operation in acquired.operations:
+            self._begin(operation)
+        due_s = acquired.due_in_s
+        self._others_wait = due_s is not None and due_s <= 0
         if due_s is None:
             return NextRoundIn(POLL_S)
         # A due operation that was not acquired is leased by another process or waits for a free place here; an
-        # attempt that ends wakes this task.
-        soonest_s = IDLE_S if due_s <= 0 and not acquired else MIN_PAUSE_S
+        # attempt that ends wakes this task then.
+        soonest_s = IDLE_S if due_s <= 0 and not acquired.operations else MIN_PAUSE_S
         return NextRoundIn(min(POLL_S, max(soonest_s, due_s)))
 
     def _full_hosts(self) -> list[int]:
@@ -133,15 +149,25 @@ class Engine:
         self._attempts.add(task)
         task.add_done_callback(lambda ended: self._on_attempt_ended(operation, ended))
 
-    def _on_attempt_ended(self, operation: Operation, task: asyncio.Task[None]) -> None:
+    def _on_attempt_ended(self, operation: Operation, task: asyncio.Task[bool | None]) -> None:
         self._attempts.discard(task)
         running = self._running.get(operation.id)
         if running is not None and running[1] is task:
             del self._running[operation.id]
-        self.wake()
+        ended = None if task.cancelled() else task.result()
+        if ended is None:
+            self._may_hold_leases = True
+        elif ended:
+            self._ended.append(operation.id)
+        # The next attempt is due soon, or the parent is.
+        if not ended or operation.parent_id is not None or self._others_wait:
+            self.wake()
 
-    async def run_attempt(self, operation: Operation) -> None:
-        """Runs one attempt at an operation that this process has leased. Raises only CancelledError."""
+    async def run_attempt(self, operation: Operation) -> bool | None:
+        """Runs one attempt at an operation that this process has leased. Raises only CancelledError.
+
+        Returns whether the operation has ended; None if the lease may not be released.
+        """
         ids: dict[str, Any] = {"operation": operation.id, "attempt": operation.attempt}
         if operation.request_id is not None:
             ids["request_id"] = operation.request_id
@@ -156,7 +182,7 @@ class Engine:
                 )
             try:
                 handler = self._handlers[operation.kind]
-                await Attempt(self._database, self._owner, handler, operation, self._on_ended).run()
+                return await Attempt(self._database, self._owner, handler, operation, self._on_ended).run()
             except LeaseLost:
                 log.warning("lease_lost", kind=operation.kind.value)
             except DatabaseUnavailable as error:
@@ -164,6 +190,7 @@ class Engine:
             except Exception:
                 log.exception("attempt_failed", kind=operation.kind.value, retry_in_s=BUG_PAUSE_S)
                 await asyncio.sleep(BUG_PAUSE_S)
+            return None
 
     def _span(self, operation: Operation) -> Span | None:
         """The first attempt is a part of the trace of the request; later ones can be in another region and at any time.

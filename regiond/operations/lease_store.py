@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from attrs import frozen
+
 from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db
 from regiond.operations import store
@@ -26,7 +28,8 @@ _NOTE = """
 
 # Selects due operations without a valid lease, at most 4 per host at a time, so that a host that hangs cannot occupy
 # the whole process. If only another live region has a rack that reaches the host, that region runs the operation.
-_ACQUIRE = """
+# One more column, of a row that is there without any operation, says when another one is due.
+_ACQUIRE = f"""
     with ranked as (
         select o.id, row_number() over (partition by o.host_id order by not_before, o.id) as rank
           from operation o left join vm_host h on h.id = o.host_id
@@ -52,20 +55,23 @@ _ACQUIRE = """
          order by o.not_before, o.id
          limit $2
            for update of o skip locked
+    ), leased as (
+        update operation o
+           set attempt = attempt + 1, lease_owner = $1, lease_until = now() + make_interval(secs => $3),
+               started_at = coalesce(started_at, now()),
+               state = case when state in ('queued', 'waiting') then 'running' else state end
+          from due where o.id = due.id
+        returning o.*
     )
-    update operation o
-       set attempt = attempt + 1, lease_owner = $1, lease_until = now() + make_interval(secs => $3),
-           started_at = coalesce(started_at, now()),
-           state = case when state in ('queued', 'waiting') then 'running' else state end
-      from due where o.id = due.id
-    returning o.id
-"""
-
-_NEXT_DUE = """
-    select extract(epoch from min(greatest(not_before, coalesce(lease_until, not_before))) - now())::float8
-      from operation
-     where is_open and kind = any($1::text[])
-"""
+    select later.due_in_s, acquired.*
+      from (select extract(epoch from min(greatest(not_before, coalesce(lease_until, not_before))) - now())::float8
+                   as due_in_s
+              from operation
+             where is_open and kind = any($5::text[]) and id not in (select id from due)) later
+           left join (select {store.COLUMNS}
+                        from leased o left join account a on a.id = o.account_id) acquired on true
+     order by acquired.id
+"""  # noqa: S608  a constant
 _KINDS = [one.value for one in OperationKind]  # not those of a newer release, whose regions run them
 
 # Locks in id order, like every statement that locks several operations. No `skip locked`: a skipped row would count as
@@ -96,6 +102,16 @@ _RELEASE = """
 _RECORD_STEP = """
     update operation set step = $4, reached_host = reached_host or $5
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
+"""
+
+_BEGIN_STEP = """
+    with begun as (
+        update operation set step = $4, reached_host = reached_host or $5
+         where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
+        returning id, attempt
+    )
+    insert into operation_log (operation_id, attempt, step, message, details)
+    select id, attempt, $4, 'started', $6 from begun
 """
 
 _RECORD_HOST_NOT_REACHED = """
@@ -162,12 +178,18 @@ _WAKE = """
 """
 
 _FINISH = """
-    update operation
-       set state = $4, result = $5, undone = $6, finished_at = now(), lease_owner = null, lease_until = null,
-           error_code = case when $4 = 'succeeded' then null else coalesce($7, error_code) end,
-           error_message = case when $4 = 'succeeded' then null else coalesce($8, error_message) end,
-           error_details = case when $4 = 'succeeded' then null else coalesce($9, error_details) - 'undo_waits_for' end
-     where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
+    with ended as (
+        update operation
+           set state = $4, result = $5, undone = $6, finished_at = now(), lease_owner = null, lease_until = null,
+               error_code = case when $4 = 'succeeded' then null else coalesce($7, error_code) end,
+               error_message = case when $4 = 'succeeded' then null else coalesce($8, error_message) end,
+               error_details = case when $4 = 'succeeded' then null
+                                    else coalesce($9, error_details) - 'undo_waits_for' end
+         where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
+        returning id, attempt
+    )
+    insert into operation_log (operation_id, attempt, message, details)
+    select id, attempt, $4, jsonb_build_object('undone', $6::text[]) from ended
 """
 
 # Resets everything except the attempt number, which orders all attempts as a fencing token.
@@ -185,19 +207,24 @@ async def append_log(
     await db.execute(_LOG, operation_id, attempt, step, message, dict(details))
 
 
-async def acquire(db: Db, owner: UUID, *, limit: int, full_hosts: Iterable[int]) -> list[Operation]:
-    """Returns up to `limit` due operations, leased to `owner` for LEASE_S seconds, each with a new attempt number.
+@frozen(kw_only=True)
+class Acquired:
+    """`due_in_s`: the time until one of the others of known kinds is due; negative if it is, None without any."""
+
+    operations: tuple[Operation, ...]
+    due_in_s: float | None
+
+
+async def acquire(db: Db, owner: UUID, *, limit: int, full_hosts: Iterable[int]) -> Acquired:
+    """Leases up to `limit` due operations to `owner` for LEASE_S seconds, each with a new attempt number.
 
     Omits operations on `full_hosts` (host ids).
     """
-    ids = [row["id"] for row in await db.fetch(_ACQUIRE, owner, limit, LEASE_S, list(full_hosts), _KINDS)]
-    return await store.read_each(db, ids) if ids else []
-
-
-async def next_due_s(db: Db) -> float | None:
-    """Returns the seconds until an operation of a known kind is due; negative if it is, None without any."""
-    due: float | None = await db.fetchval(_NEXT_DUE, _KINDS)
-    return due
+    rows = await db.fetch(_ACQUIRE, owner, limit, LEASE_S, list(full_hosts), _KINDS)
+    return Acquired(
+        operations=tuple(store.operation_of(row) for row in rows if row["id"] is not None),
+        due_in_s=rows[0]["due_in_s"],
+    )
 
 
 async def renew(db: Db, owner: UUID, operation_ids: Iterable[int]) -> set[int]:
@@ -222,12 +249,20 @@ async def record_step(db: Db, operation: Operation, owner: UUID, name: str, *, r
     return _updated(await db.execute(_RECORD_STEP, operation.id, operation.attempt, owner, name, reaches_host))
 
 
+async def begin_step(
+    db: Db, operation: Operation, owner: UUID, name: str, facts: Mapping[str, Any], *, reaches_host: bool
+) -> bool:
+    """Records the step, and in the log that it begins, in one statement."""
+    lease = (operation.id, operation.attempt, owner)
+    return _inserted(await db.execute(_BEGIN_STEP, *lease, name, reaches_host, dict(facts)))
+
+
 async def note(
     db: Db, operation: Operation, owner: UUID, step: str | None, message: str, details: Mapping[str, Any]
 ) -> bool:
     """Adds a line to the log. For a line in the transaction of another change, `append_log` is enough."""
     lease = (operation.id, operation.attempt, owner)
-    return await db.execute(_NOTE, *lease, step, message, dict(details)) == "INSERT 0 1"
+    return _inserted(await db.execute(_NOTE, *lease, step, message, dict(details)))
 
 
 async def record_host_not_reached(db: Db, operation: Operation, owner: UUID) -> bool | None:
@@ -283,15 +318,19 @@ async def finish(
     undone: Iterable[str],
     error: ErrorRecord | None = None,
 ) -> bool:
-    """Ends the operation. `error` replaces the error that is stored."""
+    """Ends the operation, and says so in its log. `error` replaces the error that is stored."""
     lease = (operation.id, operation.attempt, owner)
     code, message, details = (error.code, error.message, dict(error.details)) if error else (None, None, None)
-    return _updated(await db.execute(_FINISH, *lease, state.value, dict(result), list(undone), code, message, details))
+    return _inserted(await db.execute(_FINISH, *lease, state.value, dict(result), list(undone), code, message, details))
 
 
 async def requeue(db: Db, operation: Operation, owner: UUID, state: OperationState) -> bool:
     """Queues the operation again. Also returns False if cancellation has been requested."""
     return _updated(await db.execute(_REQUEUE, operation.id, operation.attempt, owner, state.value))
+
+
+def _inserted(status: str) -> bool:
+    return status == "INSERT 0 1"
 
 
 def _updated(status: str) -> bool:

@@ -22,13 +22,17 @@ from regiond.operations.model import (
 from regiond.requests.caller import Caller, seen_by
 from regiond.requests.validation_messages import existing
 
-_SELECT = """
-    select o.id, o.kind, o.state, o.host_id, o.host_name, o.machine_id, o.system_id, o.hostname, o.parent_id,
+# Of the operation `o` and its account `a`.
+COLUMNS = """
+           o.id, o.kind, o.state, o.host_id, o.host_name, o.machine_id, o.system_id, o.hostname, o.parent_id,
            o.account_id, a.username, o.request, o.explanation, o.result, o.step, o.reached_host, o.attempt, o.failures,
            o.max_failures, o.cancel_requested, o.error_code, o.error_message, o.error_details, o.undone, o.created_at,
            o.started_at, o.finished_at, o.not_before, o.request_id, o.traceparent, o.rejections, o.last_rejected_at
-      from operation o left join account a on a.id = o.account_id
 """
+_SELECT = f"""
+    select {COLUMNS}
+      from operation o left join account a on a.id = o.account_id
+"""  # noqa: S608  a constant
 
 # An operation on a machine is in the resource pool of the machine, an operation only on a host in that of the host. If
 # the machine was deleted, only administrators and the account that opened the operation see it.
@@ -41,7 +45,6 @@ _VISIBLE = """
                 and exists (select from vm_host h where h.id = o.host_id and h.pool_id = any($2))))
 """
 _READ = _SELECT + " where o.id = $1" + _VISIBLE
-_READ_ALL = _SELECT + " where o.id = any($1::bigint[]) order by o.id"
 
 _VISIBLE_IDS = "select o.id from operation o where o.id = any($1::bigint[])" + _VISIBLE  # noqa: S608
 
@@ -174,12 +177,7 @@ _END_ON_HOST = """
 async def read(db: Db, operation_id: int, *, caller: Caller | None = None) -> Operation:
     """Returns the operation. Raises NotFound, also for an operation that the caller may not see."""
     row = await db.fetchrow(_READ, operation_id, *seen_by(caller))
-    return as_shown_to(caller, _operation(existing(row, "operation", operation_id)))
-
-
-async def read_each(db: Db, operation_ids: Iterable[int]) -> list[Operation]:
-    """Returns the operations in id order."""
-    return [_operation(row) for row in await db.fetch(_READ_ALL, list(operation_ids))]
+    return as_shown_to(caller, operation_of(existing(row, "operation", operation_id)))
 
 
 async def visible_ids(db: Db, operation_ids: Iterable[int], *, caller: Caller | None = None) -> frozenset[int]:
@@ -191,7 +189,7 @@ async def read_latest(db: Db, system_ids: Iterable[str], *, caller: Caller | Non
     """Returns the newest operation of each machine, by system id, without operations that the caller may not see."""
     ids = [row["id"] for row in await db.fetch(_LATEST_IDS, list(system_ids))]
     rows = await db.fetch(_LATEST, ids, *seen_by(caller))
-    return {row["system_id"]: as_shown_to(caller, _operation(row)) for row in rows}
+    return {row["system_id"]: as_shown_to(caller, operation_of(row)) for row in rows}
 
 
 async def list_operations(
@@ -221,7 +219,7 @@ async def list_operations(
         _OLDEST_FIRST if oldest_first else _NEWEST_FIRST, list(states), *seen_by(caller), host_id, system_id,
         before_id, parent_id, limit, username, _pattern(text), after_id, list(kinds), since, until,
     )  # fmt: skip
-    return tuple(as_shown_to(caller, _operation(row)) for row in rows)
+    return tuple(as_shown_to(caller, operation_of(row)) for row in rows)
 
 
 async def count_operations(
@@ -256,7 +254,7 @@ async def active(
 ) -> Operation | None:
     """Returns the open operation of this kind on the host, or of any kind on the machine."""
     row = await db.fetchrow(_ACTIVE, kind.value, host_id, machine_id)
-    return _operation(row) if row is not None else None
+    return operation_of(row) if row is not None else None
 
 
 async def machines_in_use(db: Db, machine_ids: Iterable[int]) -> Mapping[int, ActingOperation]:
@@ -376,6 +374,7 @@ def _public_details(details: Mapping[str, Any] | None) -> Mapping[str, Any] | No
     return {name: one for name, one in details.items() if name == UNDO_WAITS_FOR or isinstance(one, bool | int | float)}
 
 
-def _operation(row: Row) -> Operation:
+def operation_of(row: Row) -> Operation:
+    """Returns the operation of a row of `COLUMNS`."""
     kind, state = OperationKind.stored(row["kind"]), OperationState(row["state"])
     return of_row(Operation, row, kind=kind, state=state, undone=tuple(row["undone"]))

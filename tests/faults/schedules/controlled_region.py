@@ -154,7 +154,7 @@ class ControlledRegion:
         """Acquires this operation as the engine does. None if it cannot be acquired."""
         async with self.database.connection() as db:
             await clock.first(db, operation_id)
-            taken = await lease_store.acquire(db, self.owner, limit=1, full_hosts=[])
+            taken = (await lease_store.acquire(db, self.owner, limit=1, full_hosts=[])).operations
         if not taken:
             return None
         (operation,) = taken

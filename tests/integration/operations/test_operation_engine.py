@@ -332,7 +332,7 @@ async def test_a_cancelled_running_operation_is_stopped_and_undone(database: Dat
     async with running(database, handler) as engine:
         await paused.started.wait()
         await operations.cancel(ADMIN, operation_id)
-        engine.on_cancel_requested(operation_id)
+        engine.on_changed(operation_id, cancel_requested=True)
         done = await wait_until_ended(database, engine, operation_id)
     assert (done.state, handler.ran, handler.undone) == (OperationState.CANCELLED, [1], [2])
 

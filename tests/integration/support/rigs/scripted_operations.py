@@ -98,7 +98,7 @@ async def read_log(database: Database, operation_id: int) -> tuple[LogLine, ...]
 async def acquire(database: Database, owner: UUID | None = None) -> list[Operation]:
     """Returns up to 10 due operations, leased to `owner` or to an unknown region."""
     async with database.connection() as db:
-        return await lease_store.acquire(db, owner or uuid4(), limit=10, full_hosts=())
+        return [*(await lease_store.acquire(db, owner or uuid4(), limit=10, full_hosts=())).operations]
 
 
 async def lapse_lease(database: Database, operation_id: int) -> None:
