@@ -61,10 +61,11 @@ async def record_guest(db: Db, host_id: int, guest: Guest, machine_id: int, powe
     The machine holds the claims already. Claims of the guest as a foreign one, which a run may have written, are
     deleted.
     """
-    server_id = await _server_id(db, host_id)
-    await ledger_store.lock_server(db, server_id)
-    await store.write_guests(db, server_id, (guest_record(evolve(guest, power=power), machine_id),))
-    await recompute_totals(db, server_id)
+    server_id = await ledger_store.lock_server_of_host(db, host_id)
+    if server_id is None:
+        raise _no_server(host_id)
+    if await store.write_guests(db, server_id, (guest_record(evolve(guest, power=power), machine_id),)):
+        await recompute_totals(db, server_id)
 
 
 async def attach_guest(db: Db, host_id: int, guest: Guest, machine_id: int) -> None:
@@ -138,5 +139,9 @@ async def _locked_guest(db: Db, machine_id: int) -> tuple[int, GuestRecord] | No
 async def _server_id(db: Db, host_id: int) -> int:
     server_id = await store.server_id_of(db, host_id)
     if server_id is None:
-        raise NotFound(f"VM host {host_id} no longer has a server.", host=host_id)
+        raise _no_server(host_id)
     return server_id
+
+
+def _no_server(host_id: int) -> NotFound:
+    return NotFound(f"VM host {host_id} no longer has a server.", host=host_id)

@@ -27,11 +27,11 @@ class HostAccessReader:
         """Returns the host's address with its secrets, for one call; do not store it. Raises NotFound."""
         async with self._database.connection() as db:
             host = await store.read_connection(db, host_id)
-            secrets: Mapping[str, str]
+            secrets: Mapping[str, str] = {}
             if host.driver is DriverType.LXD:
                 pair = await self._key_pairs.of_host(db, host_id)
                 secrets = pair.credentials if pair is not None else {}
-            else:
+            elif host.has_secrets:
                 stored = await self._credentials.load(db, host_id)
                 secrets = {name: text for name, text in stored.items() if name in _USED_BY_RACKS}
         return HostAccess(

@@ -102,6 +102,7 @@ _CONNECTION = f"""
            or exists (select from vm_host o
                        where o.pinned_fingerprint = h.pinned_fingerprint and o.server_id is not null) as known_server,
            exists (select from secret s where s.host_id = h.id and s.name = 'password') as has_password,
+           exists (select from secret s where s.host_id = h.id) as has_secrets,
            {PRODUCT} as product
       from vm_host h left join server s on s.id = h.server_id where h.id = $1
 """  # noqa: S608  # our own text
@@ -133,6 +134,7 @@ class HostConnection:
     trust_on_first_use: bool
     known_server: bool  # this or another host of the server was discovered
     has_password: bool  # a trust token or password that is still to be used
+    has_secrets: bool  # of its own, apart from the key pair of its server
     product: str  # LXD or Incus; empty if the driver says it all, or nothing is known yet
 
     @property

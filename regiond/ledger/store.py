@@ -18,6 +18,9 @@ from regiond.ledger.model import NO_DISCRETE_RESOURCES, ClaimRow, Demand, Discre
 from regiond.ledger.totals import recompute_totals
 
 _SERVER_OF_HOST = "select server_id from vm_host where id = $1"
+_LOCK_SERVER_OF_HOST = """
+    select s.id from server s where s.id = (select server_id from vm_host where id = $1) for update
+"""
 _LOCK_SERVER = "select 1 from server where id = $1 for update"
 # Includes the servers of its storage pools: a cluster can move a machine to a member that lacks the pool.
 _SERVERS_OF_MACHINE = """
@@ -107,6 +110,12 @@ async def record_actual(db: Db, *, server_id: int, machine_id: int, claims: Gues
     await _write(db, server_id, [((machine_id, None), row) for row in held.rows()])
 
 
+async def lock_server_of_host(db: Db, host_id: int) -> int | None:
+    """As `server_of_host`, with its claims locked as by `lock_server`."""
+    server_id: int | None = await db.fetchval(_LOCK_SERVER_OF_HOST, host_id)
+    return server_id
+
+
 async def lock_server(db: Db, server_id: int) -> None:
     """Locks the claims of the server against changes until the transaction ends."""
     await db.execute(_LOCK_SERVER, server_id)
@@ -148,9 +157,13 @@ async def lock_servers_of(db: Db, machine_id: int) -> list[int]:
     return locked
 
 
-async def drop_guests(db: Db, guest_ids: Iterable[int]) -> None:
-    """Deletes the claims of foreign guests. The caller holds the lock of the server and recomputes the totals."""
-    await db.execute(_DROP_GUESTS, list(guest_ids))
+async def drop_guests(db: Db, guest_ids: Iterable[int]) -> bool:
+    """Deletes the claims of foreign guests. The caller holds the lock of the server and recomputes the totals.
+
+    Returns whether there were any; without, the totals are right.
+    """
+    found: str = await db.execute(_DROP_GUESTS, list(guest_ids))
+    return found != "DELETE 0"
 
 
 async def write_guests(db: Db, server_id: int, claims: Mapping[int, GuestClaims]) -> None:

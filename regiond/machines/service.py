@@ -44,6 +44,7 @@ from regiond.machines.values.states import MachineState
 from regiond.operations.idempotency import service as idempotency_service
 from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.operations.model import Operation, Parent
+from regiond.operations.own_operations import NO_OWN_OPERATIONS, OwnOperations
 from regiond.operations.service import Operations
 from regiond.racks.calls.host_calls import HostCalls
 from regiond.requests.caller import Caller
@@ -56,8 +57,17 @@ FIND_DEADLINE_S = 20.0
 
 
 class Machines(MachineSearches):
-    def __init__(self, database: Database, operations: Operations, calls: HostCalls, *, installation_id: UUID) -> None:
+    def __init__(
+        self,
+        database: Database,
+        operations: Operations,
+        calls: HostCalls,
+        *,
+        installation_id: UUID,
+        own_operations: OwnOperations = NO_OWN_OPERATIONS,
+    ) -> None:
         super().__init__(database)
+        self._own_operations = own_operations
         self._operations = operations
         self._calls = calls
         self._installation_id = installation_id
@@ -240,7 +250,12 @@ class Machines(MachineSearches):
         return found.guest.power if found.guest is not None else PowerState.UNKNOWN
 
     async def guest_changed(self, host_id: int, change: GuestChange) -> bool:
-        """Records a hypervisor event; returns whether the host needs a refresh, which updates the guest's own row."""
+        """Records a hypervisor event; returns whether the host needs a refresh, which updates the guest's own row.
+
+        It needs none soon for what an operation of this process does: the answer of the host is recorded with its end.
+        """
+        if self._own_operations.act_on(host_id, change.guest_name):
+            return False
         if change.event is not GuestEvent.POWER or change.power is None:
             return True
         async with self._database.transaction() as db:

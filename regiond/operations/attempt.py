@@ -104,7 +104,6 @@ class Attempt:
                 return False
             cancelled = self._operation.cancel_requested and self._operation.error_code == _CANCELLED.code
             await self._end(OperationEvent.UNDONE_AFTER_CANCEL if cancelled else OperationEvent.UNDONE, outcome)
-            return True
         except (DatabaseUnavailable, LeaseLost):
             raise
         except Exception as raised:  # noqa: BLE001  # undoing is retried until it succeeds
@@ -119,6 +118,7 @@ class Attempt:
                 entry=(message, {"error": problem}),
             )
             return False
+        return True
 
     async def step(self, name: str, *, reaches_host: bool = False, **facts: Any) -> None:
         self._spans.begin(name)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import Context, copy_context
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +21,8 @@ from regiond.db.pool import Database
 from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt, OnEnded, ignore_end
 from regiond.operations.handler import LeaseLost, OperationHandler
-from regiond.operations.model import Operation, OperationState
+from regiond.operations.model import LEASE_S, Operation, OperationState
+from regiond.operations.own_operations import NO_OWN_OPERATIONS, OwnOperations
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -28,13 +32,14 @@ POLL_S = 2.0  # the fallback if a notification was lost
 IDLE_S = 0.5
 MIN_PAUSE_S = 0.02
 REMEMBERED = 4 * MAX_RUNNING  # operations that have ended here; notifications of their end follow at once
+OWN_EVENTS_S = 10.0  # after the end of an operation, within which the hypervisor's events of it arrive
 BUG_PAUSE_S = 5.0  # a bug outside the handler would otherwise recur at once
 
 
 class Engine:
     """The engine of one region process. Leases in the database ensure that only one engine runs an operation.
 
-    `on_ended` is called for each operation that ends here.
+    `on_ended` is called for each operation that ends here. It runs what `own_operations` opens.
     """
 
     def __init__(
@@ -45,9 +50,13 @@ class Engine:
         *,
         on_ended: OnEnded = ignore_end,
         tracer: Tracer = NO_TRACES,
+        own_operations: OwnOperations = NO_OWN_OPERATIONS,
     ) -> None:
         self._database = database
-        self._owner = owner
+        self.owner = owner
+        self._own_operations = own_operations
+        self._opening = 0
+        self._changed_meanwhile: set[int] = set()
         self._handlers: Mapping[OperationKind, OperationHandler] = {handler.kind: handler for handler in handlers}
         self._on_ended = on_ended
         self._tracer = tracer
@@ -56,17 +65,21 @@ class Engine:
         self._attempts: set[asyncio.Task[bool | None]] = set()  # includes cancelled attempts that have not ended yet
         self._may_hold_leases = False  # of operations that do not run here
         self._others_wait = False  # for a place here: at the last try, one was due that was not acquired
-        self._ended: deque[int] = deque(maxlen=REMEMBERED)
+        self._ended: deque[tuple[Operation, float]] = deque(maxlen=REMEMBERED)  # with the time
+        self._context = Context()
         self._acquiring = PeriodicTask("operation_acquire", self._acquire, every_s=POLL_S)
-        renew_every_s = lease_store.LEASE_S / 3  # the lease outlives two failed renewals
+        renew_every_s = LEASE_S / 3  # the lease outlives two failed renewals
         self._renewing = PeriodicTask("lease_renewal", self.renew, every_s=renew_every_s, first_after_s=renew_every_s)
 
     def start(self) -> None:
+        self._context = copy_context()
+        self._own_operations.serve(self)
         self._acquiring.start()
         self._renewing.start()
 
     async def stop(self) -> None:
         """Cancels all attempts and releases their leases, so that another process continues them at once."""
+        self._own_operations.serve(None)
         await self._acquiring.stop()
         await self._renewing.stop()
         attempts = tuple(self._attempts)
@@ -75,9 +88,9 @@ class Engine:
         await asyncio.gather(*attempts, return_exceptions=True)
         try:
             async with self._database.connection() as db:
-                await lease_store.release_leases(db, self._owner)
+                await lease_store.release_leases(db, self.owner)
         except DatabaseUnavailable:
-            log.warning("leases_not_released", lapse_in_s=lease_store.LEASE_S)
+            log.warning("leases_not_released", lapse_in_s=LEASE_S)
 
     def wake(self) -> None:
         """Checks for due operations now."""
@@ -87,8 +100,13 @@ class Engine:
         """Handles a notification: another operation may be due, unless this process has made the change itself."""
         if cancel_requested:
             self._stop_attempt(operation_id)
-        if cancel_requested or not (operation_id in self._running or operation_id in self._ended):
+        if self._opening and not cancel_requested:
+            self._changed_meanwhile.add(operation_id)  # it may be one of those that begin at the end
+        elif cancel_requested or not self._is_own(operation_id):
             self.wake()
+
+    def _is_own(self, operation_id: int) -> bool:
+        return operation_id in self._running or any(one.id == operation_id for one, _ in self._ended)
 
     def _stop_attempt(self, operation_id: int) -> None:
         """Stops the attempt that runs here; the next attempt undoes the operation. Idempotent."""
@@ -114,18 +132,20 @@ class Engine:
 
     async def _acquire(self) -> NextRoundIn:
         """Starts due operations. Returns the time until the next check is worthwhile."""
-        may_hold_leases, self._may_hold_leases = self._may_hold_leases, False  # an attempt that fails meanwhile sets it
+        # An attempt that fails meanwhile sets it. What is being opened is leased, and does not run yet.
+        may_hold_leases = self._may_hold_leases and not self._opening
+        self._may_hold_leases = self._may_hold_leases and not may_hold_leases
         try:
             async with self._database.connection() as db:
                 if may_hold_leases:
-                    await lease_store.release_leases(db, self._owner, except_ids=self._running)
+                    await lease_store.release_leases(db, self.owner, except_ids=self._running)
                 free = max(0, MAX_RUNNING - len(self._running))
-                acquired = await lease_store.acquire(db, self._owner, limit=free, full_hosts=self._full_hosts())
+                acquired = await lease_store.acquire(db, self.owner, limit=free, full_hosts=self._full_hosts())
         except BaseException:
             self._may_hold_leases = True  # of operations that it has acquired and not answered
             raise
         for operation in acquired.operations:
-            self._begin(operation)
+            self.begin(operation)
         due_s = acquired.due_in_s
         self._others_wait = due_s is not None and due_s <= 0
         if due_s is None:
@@ -136,15 +156,52 @@ class Engine:
         return NextRoundIn(min(POLL_S, max(soonest_s, due_s)))
 
     def _full_hosts(self) -> list[int]:
-        per_host = Counter(operation.host_id or 0 for operation, _ in self._running.values())
-        return [host_id for host_id, count in per_host.items() if count >= MAX_RUNNING_PER_HOST]
+        return [host_id for host_id, count in self._running_per_host().items() if count >= MAX_RUNNING_PER_HOST]
 
-    def _begin(self, operation: Operation) -> None:
+    def _running_per_host(self) -> Counter[int]:
+        return Counter(operation.host_id or 0 for operation, _ in self._running.values())
+
+    def places(self, host_ids: Sequence[int]) -> Sequence[bool]:
+        """Returns for each of new operations on these hosts whether it could begin now. Older ones come first."""
+        running, free = self._running_per_host(), 0 if self._others_wait else MAX_RUNNING - len(self._running)
+        found = []
+        for host_id in host_ids:
+            found.append(free > 0 and running[host_id] < MAX_RUNNING_PER_HOST)
+            free -= found[-1]
+            running[host_id] += found[-1]
+        return found
+
+    def acts_on(self, host_id: int, guest_name: str) -> bool:
+        since = time.monotonic() - OWN_EVENTS_S
+        recent = (operation for operation, ended_at in self._ended if ended_at > since)
+        subjects = (*(operation for operation, _ in self._running.values()), *recent)
+        return any(one.host_id == host_id and one.hostname == guest_name for one in subjects)
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """In the block, operations are inserted with a lease and begun. After an error some may be leased and unknown.
+
+        Whoever asks for work in the block keeps leases of operations that do not run.
+        """
+        self._opening += 1
+        try:
+            yield
+        except BaseException:
+            self._may_hold_leases = True
+            raise
+        finally:
+            self._opening -= 1
+            if not self._opening:
+                changed, self._changed_meanwhile = self._changed_meanwhile, set()
+                if not all(map(self._is_own, changed)):
+                    self.wake()
+
+    def begin(self, operation: Operation) -> None:
         """Starts an attempt. Cancels an older one of this process, whose lease lapsed because no renewal succeeded."""
         older = self._running.get(operation.id)
         if older is not None:
             older[1].cancel()
-        task = asyncio.create_task(self.run_attempt(operation))
+        task = asyncio.create_task(self.run_attempt(operation), context=self._context.copy())  # not that of a request
         self._running[operation.id] = (operation, task)
         self._attempts.add(task)
         task.add_done_callback(lambda ended: self._on_attempt_ended(operation, ended))
@@ -158,7 +215,7 @@ class Engine:
         if ended is None:
             self._may_hold_leases = True
         elif ended:
-            self._ended.append(operation.id)
+            self._ended.append((operation, time.monotonic()))
         # The next attempt is due soon, or the parent is.
         if not ended or operation.parent_id is not None or self._others_wait:
             self.wake()
@@ -182,7 +239,7 @@ class Engine:
                 )
             try:
                 handler = self._handlers[operation.kind]
-                return await Attempt(self._database, self._owner, handler, operation, self._on_ended).run()
+                return await Attempt(self._database, self.owner, handler, operation, self._on_ended).run()
             except LeaseLost:
                 log.warning("lease_lost", kind=operation.kind.value)
             except DatabaseUnavailable as error:
@@ -227,7 +284,7 @@ class Engine:
         if not running:
             return
         async with self._database.connection() as db:
-            renewed = await lease_store.renew(db, self._owner, running)
+            renewed = await lease_store.renew(db, self.owner, running)
             missing = running.keys() - renewed  # attempts that started during the query are not in `running`
             released = await lease_store.released(db, missing) if missing else {}
         before, self._released = self._released, set(released.items())

@@ -14,6 +14,7 @@ from common.tracing.spans import current_traceparent
 from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db, Row, of_row
 from regiond.operations.model import (
+    LEASE_S,
     ActingOperation,
     ErrorRecord,
     NewOperation,
@@ -24,6 +25,7 @@ from regiond.operations.model import (
     busy,
     request_hash,
 )
+from regiond.operations.own_operations import NO_OWN_OPERATIONS, OwnOperations
 
 REPEATED_WITHIN = timedelta(hours=1)
 
@@ -35,14 +37,27 @@ _INSERT = """
     returning id
 """
 
+# `at_once` leases an operation to the region $3 with its insertion, if that has a rack that may reach the host.
 _INSERT_SEVERAL = """
     insert into operation (kind, host_id, machine_id, account_id, host_name, system_id, hostname, request, explanation,
-                           max_failures, request_id, traceparent, parent_id, source_machine_id)
-    select $1, o.* from jsonb_to_recordset($2::jsonb) o (
+                           max_failures, request_id, traceparent, parent_id, source_machine_id, state, attempt,
+                           lease_owner, lease_until, started_at)
+    select $1, o.host_id, o.machine_id, o.account_id, o.host_name, o.system_id, o.hostname, o.request, o.explanation,
+           o.max_failures, o.request_id, o.traceparent, o.parent_id, o.source_machine_id,
+           case when leased then 'running' else 'queued' end, leased::integer, case when leased then $3::uuid end,
+           case when leased then now() + make_interval(secs => $4) end, case when leased then now() end
+      from jsonb_to_recordset($2::jsonb) o (
            host_id integer, machine_id integer, account_id integer, host_name text, system_id text, hostname text,
            request jsonb, explanation jsonb, max_failures integer, request_id text, traceparent text,
-           parent_id bigint, source_machine_id integer)
-    returning id, machine_id, created_at, not_before
+           parent_id bigint, source_machine_id integer, at_once boolean)
+           cross join lateral (
+               select o.at_once and exists (
+                   select from rack_link l
+                     join rack r on r.id = l.rack_id
+                     join vm_host h on h.id = o.host_id and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
+                     left join rack_reach x on x.rack_id = l.rack_id and x.host_id = o.host_id
+                    where l.region_id = $3 and x.reaches is distinct from false) as leased) lease
+    returning id, machine_id, created_at, not_before, state, attempt, started_at, request
 """
 
 _ACTING = """
@@ -180,8 +195,12 @@ async def _is_current(db: Db, parent: Parent) -> bool:
     return bool(await db.fetchval(_LOCK_PARENT, parent.id, parent.attempt))
 
 
-async def insert_several(db: Db, kind: OperationKind, new: Sequence[NewOperation]) -> tuple[Operation, ...]:
+async def insert_several(
+    db: Db, kind: OperationKind, new: Sequence[NewOperation], *, own: OwnOperations = NO_OWN_OPERATIONS
+) -> tuple[Operation, ...]:
     """Opens all operations with one query, in the caller's transaction, and returns them in the order of `new`.
+
+    Those that `own` has places for are running: it begins them when the transaction has been committed.
 
     Raises NotFound if a host or machine was deleted meanwhile, and Busy for a parent as `insert` does; the transaction
     must then roll back.
@@ -189,7 +208,9 @@ async def insert_several(db: Db, kind: OperationKind, new: Sequence[NewOperation
     for parent in dict.fromkeys(one.parent for one in new):  # children of one are often all of them
         await _check_current(db, parent)
     try:
-        rows = await db.fetch(_INSERT_SEVERAL, kind.value, [_row_of(one) for one in new])
+        owner, at_once = own.lease([one.host_id for one in new])
+        plain = [{**_row_of(one), "at_once": begins} for one, begins in zip(new, at_once, strict=True)]
+        rows = await db.fetch(_INSERT_SEVERAL, kind.value, plain, owner, LEASE_S)
     except asyncpg.ForeignKeyViolationError as error:
         raise NotFound(f"The subject of the operation has just been removed: {error.detail}") from error
     by_machine = {row["machine_id"]: row for row in rows}
@@ -260,10 +281,11 @@ def _row_of(new: NewOperation) -> Mapping[str, object]:
 def _operation(kind: OperationKind, new: NewOperation, row: Row) -> Operation:
     """Returns the operation as `read` would, since no process can acquire it before the transaction ends."""
     return Operation(
-        id=row["id"], kind=kind, state=OperationState.QUEUED, host_id=new.host_id, host_name=new.host_name,
+        id=row["id"], kind=kind, state=OperationState(row["state"]), attempt=row["attempt"],
+        started_at=row["started_at"], host_id=new.host_id, host_name=new.host_name,
         machine_id=new.machine_id, system_id=new.system_id, hostname=new.hostname,
         parent_id=None if new.parent is None else new.parent.id,
-        account_id=new.account_id, username=new.username, request=new.request, explanation=new.explanation,
+        account_id=new.account_id, username=new.username, request=row["request"], explanation=new.explanation,
         max_failures=new.max_failures, created_at=row["created_at"], not_before=row["not_before"],
         request_id=new.origin.request_id, traceparent=new.origin.traceparent,
     )  # fmt: skip

@@ -14,9 +14,7 @@ from attrs import frozen
 from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db
 from regiond.operations import store
-from regiond.operations.model import WOKEN_BY_LAST_CHILD, ErrorRecord, Operation, OperationState
-
-LEASE_S = 15.0
+from regiond.operations.model import LEASE_S, WOKEN_BY_LAST_CHILD, ErrorRecord, Operation, OperationState
 
 _LOG = "insert into operation_log (operation_id, attempt, step, message, details) values ($1, $2, $3, $4, $5)"
 

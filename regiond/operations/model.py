@@ -21,6 +21,7 @@ R = TypeVar("R")  # the request of a kind, or a part of it
 LEFT_OUT = {"left_out": True}  # metadata of a field of a request: the row lacks its key while it has its default
 WAIT_FOR_EARLIER = "wait_for_earlier"  # the step that waits for the commands of that operation
 WAIT_FOR_COMMAND = "wait_for_command"  # the step that waits for the commands of the operation's own earlier attempts
+LEASE_S = 15.0  # for which a process holds an operation unless it renews that
 UNDO_WAITS_FOR = "undo_waits_for"  # key of the error's details while undoing waits, with the reason
 
 

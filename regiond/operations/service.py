@@ -6,7 +6,7 @@ Functions that take `db` join the caller's transaction.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -28,7 +28,8 @@ from regiond.operations.wait_store import wait_facts
 from regiond.requests.caller import Caller
 from regiond.requests.deletion_plan import DeletionPlan
 
-_POLL_S = 5.0  # the fallback if a notification was lost
+_FIRST_POLL_S, _POLL_S = 1.0, 5.0  # the fallback if a notification was lost
+REMEMBERED = 1000  # operations that have just ended: a request waits for one that it opened milliseconds before
 
 
 def outcome(operation: Operation) -> Operation:
@@ -52,6 +53,7 @@ class Operations:
         self._database = database
         self._settle_abandoned = settle_abandoned
         self._waiters: dict[int, set[asyncio.Event]] = defaultdict(set)
+        self._ended: deque[int] = deque(maxlen=REMEMBERED)
 
     list = reading(list_operations)
     count = reading(store.count_operations)
@@ -72,15 +74,20 @@ class Operations:
         async with self._database.connection() as db:
             return wait_reason(operation, await wait_facts(db, operation, caller=caller))
 
-    async def wait(self, operation_id: int, *, timeout_s: float, caller: Caller | None = None) -> Operation:
+    async def wait(
+        self, operation_id: int, *, timeout_s: float, caller: Caller | None = None, is_new: bool = False
+    ) -> Operation:
         """Returns the operation once it has ended, as `caller`, who waits, may see it.
 
-        Raises OperationPending after `timeout_s`, with the known reason; the operation continues then.
+        `is_new`: this process has just opened it, and asks again when it is told that something has changed. Raises
+        OperationPending after `timeout_s`, with the known reason; the operation continues then.
         """
         changed = asyncio.Event()
         self._waiters[operation_id].add(changed)
         try:
             async with asyncio.timeout(timeout_s):
+                if is_new and operation_id not in self._ended:
+                    await _wait_at_most(changed.wait(), _FIRST_POLL_S)
                 while True:
                     changed.clear()
                     operation = await self.read(operation_id)
@@ -151,6 +158,7 @@ class Operations:
     def on_state_changed(self, operation_id: int, state: str) -> None:
         """Handles a database notification: wakes the waiters for the end of the operation."""
         if OperationState(state).ended:
+            self._ended.append(operation_id)
             for waiter in self._waiters.get(operation_id, ()):
                 waiter.set()
 

@@ -22,7 +22,8 @@ Zones: TypeAlias = frozenset[int] | None  # the ids of the zones that a rack ser
 class RackCandidate:
     """A connected rack and its last attempt at one host. `reaches` is None before the first.
 
-    `here` means that this region process has a link to the rack. `since` is when `reaches` changed last.
+    `here` means that this region process has a link to the rack. `since` is when `reaches` changed last. `host_lost` is
+    as in `RecordedReach`.
     """
 
     rack_id: UUID
@@ -32,6 +33,7 @@ class RackCandidate:
     error_code: str | None = None
     error_message: str | None = None
     since: datetime | None = None
+    host_lost: bool = False
 
 
 @frozen(kw_only=True)

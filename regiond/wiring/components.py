@@ -36,6 +36,7 @@ from regiond.machines.hardware.requests import HardwareRequests
 from regiond.metrics.service import RegionMetrics
 from regiond.operations.engine import Engine
 from regiond.operations.idempotency.service import IdempotencyKeys
+from regiond.operations.own_operations import OwnOperations
 from regiond.operations.seen_changes import SeenChanges
 from regiond.process.advertised_addresses import AdvertisedAddresses
 from regiond.racks.calls.access_guard import AccessGuard
@@ -99,6 +100,7 @@ class MachineLayer(MachineServices):
 
     trust: HostTrust
     compose_stages: ComposeStages
+    own_operations: OwnOperations
     bulk_changes: BulkChanges
     registrations: MaasRegistrations
     hardware_requests: HardwareRequests

@@ -61,6 +61,7 @@ from regiond.metrics.service import RegionMetrics
 from regiond.operations import wait_store
 from regiond.operations.engine import Engine
 from regiond.operations.handler import OperationHandler
+from regiond.operations.own_operations import OwnOperations
 from regiond.operations.service import Operations
 from regiond.process.advertised_addresses import AdvertisedAddresses
 from regiond.process.settings import RegionSettings
@@ -91,10 +92,12 @@ def wire_machines(
     trust = HostTrust(database, calls, storage.credentials, storage.key_pairs, certificate_url=host_certificate_url)
     requests = HardwareRequests(database, operations, calls)
     registrations = wire_registrations(storage, requests)
+    own_operations = OwnOperations()
     stages = build_stages(
         database, hosts, groups, calls, installation_id=installation_id,
         strategy="pack" if settings.placement_strategy == "pack" else "spread",
         on_claim={one: metrics.claims.counter(one) for one in ClaimOutcome}, registrations=registrations,
+        own_operations=own_operations,
     )  # fmt: skip
     templates = Templates(database, installation_id)
     composer = Composer(database, operations, calls, stages, templates)
@@ -104,7 +107,7 @@ def wire_machines(
         database, operations, images.images, storage.credentials, allocation,
         key_pairs=storage.key_pairs, installation_id=installation_id,
     )  # fmt: skip
-    machines = Machines(database, operations, calls, installation_id=installation_id)
+    machines = Machines(database, operations, calls, installation_id=installation_id, own_operations=own_operations)
     ownership = Ownership(database, operations, groups, installation_id=installation_id)
     releases = Releases(database, operations, calls, installation_id=installation_id)
     hardware = HardwareChanges(
@@ -120,6 +123,7 @@ def wire_machines(
         clusters=Clusters(database, hosts, groups),
         trust=trust,
         compose_stages=stages,
+        own_operations=own_operations,
         machines=machines,
         composer=composer,
         clones=clones,
@@ -229,4 +233,5 @@ def wire_engine(
         handlers,
         on_ended=metrics.operations.ended,
         tracer=storage.tracer,
+        own_operations=layer.own_operations,
     )

@@ -75,7 +75,9 @@ async def when_done(
     while not ended.state.ended:
         try:
             left_s = _left_s(call, usual_s)
-            ended = await call.services.operations.wait(operation.id, timeout_s=left_s, caller=call.caller)
+            ended = await call.services.operations.wait(
+                operation.id, timeout_s=left_s, caller=call.caller, is_new=not is_repeat(call)
+            )
         except OperationPending:
             if usual_s is None or _waits_longer(call, usual_s):
                 raise

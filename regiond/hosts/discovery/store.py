@@ -65,6 +65,7 @@ _KEPT = {
     "marker_absent_at": """case when guest.marker_machine is distinct from excluded.marker_machine
                                 then excluded.marker_absent_at else guest.marker_absent_at end""",
 }
+# A row that the statement has inserted, not updated, has no xmax.
 _WRITE_GUESTS = f"""
     insert into guest (server_id, {", ".join(_COLUMNS)}, marker_absent_at)
     select $1, {", ".join(f"found.{name}" for name in _COLUMNS)}, {last_run("$1")}
@@ -77,14 +78,14 @@ _WRITE_GUESTS = f"""
         if name not in _KEY
     )
 }
-    returning id, project, guest_key
+    returning id, project, guest_key, xmax = 0 as is_new
 """  # noqa: S608  a constant
-_CLEAR_MACHINES = """
-    update guest set machine_id = null where machine_id = any($1::integer[])
-"""
 # Deletes the row on the cluster member that the machine left. If a guest stayed there, the next run of that member
 # finds it.
-_DELETE_MOVED_GUESTS = "delete from guest where machine_id = any($1::integer[]) and server_id <> $2"
+_CLEAR_MACHINES = """
+    with moved as (delete from guest where machine_id = any($1::integer[]) and server_id <> $2)
+    update guest set machine_id = null where machine_id = any($1::integer[]) and server_id = $2
+"""
 _DELETE_GUESTS = (
     "delete from guest where server_id = $1 and (project, guest_key) in (select * from unnest($2::text[], $3::text[]))"
 )
@@ -177,18 +178,21 @@ async def guest_of_machine(db: Db, machine_id: int) -> tuple[int, GuestRecord] |
     return None if row is None else (row["server_id"], guest_of_row(row))
 
 
-async def write_guests(db: Db, server_id: int, records: Sequence[GuestRecord]) -> None:
-    """Writes the guests. Requires the server's lock. Claims of guests that are machines now pass to the machines."""
+async def write_guests(db: Db, server_id: int, records: Sequence[GuestRecord]) -> bool:
+    """Writes the guests. Requires the server's lock. Returns whether claims of guests that are machines now ended.
+
+    Those are the machines' claims then.
+    """
     if not records:
-        return
+        return False
     machine_ids = [record.machine_id for record in records if record.machine_id is not None]
     if machine_ids:  # the machine's guest may have a new hypervisor id: its old row must not refer to the machine
-        await db.execute(_DELETE_MOVED_GUESTS, machine_ids, server_id)
-        await db.execute(_CLEAR_MACHINES, machine_ids)
+        await db.execute(_CLEAR_MACHINES, machine_ids, server_id)
     by_key = {record.key: record for record in records}
     rows = await db.fetch(_WRITE_GUESTS, server_id, [_columns(record) for record in by_key.values()])
-    machine_guests = [row["id"] for row in rows if by_key[row["project"], row["guest_key"]].machine_id is not None]
-    await ledger_store.drop_guests(db, machine_guests)
+    known = (row for row in rows if not row["is_new"])  # a new one has no claims
+    machine_guests = [row["id"] for row in known if by_key[row["project"], row["guest_key"]].machine_id is not None]
+    return bool(machine_guests) and await ledger_store.drop_guests(db, machine_guests)
 
 
 async def delete_guests(db: Db, server_id: int, keys: Sequence[GuestKey]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import asyncpg
+from attrs import frozen
 
 from common.errors import InvalidRequest, NotFound, WrongState
 from regiond.db.pool import Db, of_row
@@ -107,16 +108,28 @@ _LOCK_ALLOCATABLE = """
 """
 
 
+@frozen(kw_only=True)
+class Locked:
+    """A machine whose row the transaction has locked. `owned`: it has an owner, or is as found."""
+
+    state: MachineState
+    owned: bool
+
+
+def locked_of(row: asyncpg.Record) -> Locked:
+    return Locked(state=MachineState(row["state"]), owned=row["owned"])
+
+
 async def apply_event(db: Db, machine_id: int, event: MachineEvent) -> MachineState:
     """Returns the new state. Locks the machine's row until the caller's transaction ends.
 
     Raises WrongState if the table has no such transition or the machine is protected from it by `set_locked`,
     NotFound if the machine was deleted; nothing is changed then.
     """
-    state, _ = await _locked(db, machine_id)
+    machine = await _locked(db, machine_id)
     if event in PREVENTED_BY_LOCK:
         await _check_unprotected(db, machine_id)
-    return await _transition(db, machine_id, state, event)
+    return await _transition(db, machine_id, machine.state, event)
 
 
 async def record_listed(db: Db, machine_id: int, *, listed: bool) -> None:
@@ -139,7 +152,8 @@ async def end_removal(db: Db, machine_id: int, *, cancelled: bool, was: MachineS
     The state is the earlier one, `was` (None: ready, or allocated), unless that depends on the guest, which a refresh
     has listed since; failed if a release should have destroyed the machine. Raises as `apply_event`.
     """
-    state, owned = await _locked(db, machine_id)
+    machine = await _locked(db, machine_id)
+    state, owned = machine.state, machine.owned
     if was in _UNLISTED and await db.fetchval(_IS_LISTED, machine_id):
         was = None
     if owned and (was is None or was in _DEPLOYED.values()):
@@ -149,14 +163,18 @@ async def end_removal(db: Db, machine_id: int, *, cancelled: bool, was: MachineS
     return state
 
 
-async def end_compose(db: Db, machine_id: int) -> MachineState:
+async def end_compose(db: Db, machine_id: int, machine: Locked | None) -> MachineState:
     """Ends the compose of a machine and returns its state: ready, or allocated if it has an owner already.
 
-    Raises as `apply_event`.
+    Raises as `apply_event`; NotFound for None.
     """
-    state, owned = await _locked(db, machine_id)
-    state = await _transition(db, machine_id, state, MachineEvent.COMPOSED)
-    return await _transition(db, machine_id, state, MachineEvent.ALLOCATED) if owned else state
+    if machine is None:
+        raise _deleted(machine_id)
+    state = next_state(machine.state, MachineEvent.COMPOSED)
+    if machine.owned:
+        state = next_state(state, MachineEvent.ALLOCATED)
+    await db.execute(_SET_STATE, machine_id, state.value, True)
+    return state
 
 
 async def allocate(db: Db, machine_id: int, caller: Caller, agent_name: str) -> bool:
@@ -268,12 +286,16 @@ async def set_error_description(db: Db, machine_id: int, text: str) -> None:
     await db.execute(_ERROR, machine_id, text)
 
 
-async def _locked(db: Db, machine_id: int) -> tuple[MachineState, bool]:
-    """Locks the machine; returns its state and whether it has an owner or is as found. Raises NotFound."""
+async def _locked(db: Db, machine_id: int) -> Locked:
+    """Raises NotFound."""
     row = await db.fetchrow(_LOCK, machine_id)
     if row is None:
-        raise NotFound("The machine has just been deleted.", machine=machine_id)
-    return MachineState(row["state"]), bool(row["owned"])
+        raise _deleted(machine_id)
+    return locked_of(row)
+
+
+def _deleted(machine_id: int) -> NotFound:
+    return NotFound("The machine has just been deleted.", machine=machine_id)
 
 
 async def _check_unprotected(db: Db, machine_id: int) -> None:

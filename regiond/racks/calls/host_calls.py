@@ -43,6 +43,8 @@ from regiond.racks.reach_model import RackCandidate, RecordedReach
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
+KNOWN_FOR_S = 5.0  # what was known of the reach before a call is known after one that took no longer
+
 _UPGRADE_RACK = "apt-get install ./innkeeper_*.deb ./innkeeper-rack_*.deb"
 
 Q = TypeVar("Q", bound=HostRequest)
@@ -271,7 +273,7 @@ class HostCalls:
             rack, link = untried[0]
             tried.add(rack.rack_id)
             try:
-                return await self._call_through(rack.rack_id, link, host_id, call, refreshes=refreshes)
+                return await self._call_through(rack.rack_id, link, host_id, call, refreshes=refreshes, known=rack)
             except NotServed:
                 continue
             except NEXT_RACK as error:
@@ -291,7 +293,9 @@ class HostCalls:
         call: Callable[[UUID, Link, HostAccess], Awaitable[R]],
         *,
         refreshes: bool,
+        known: RackCandidate | None = None,
     ) -> R:
+        began_at = time.monotonic()
         try:
             async with self._slow_calls.watching(link, host_id):
                 response = await self._call_with_fresh_access(rack_id, link, host_id, call)
@@ -308,7 +312,9 @@ class HostCalls:
                 await self._reach.record_rejection(str(rack_id), host_id, error.message)
             await self._reach.record_reach(str(rack_id), host_id, error)
             raise
-        self._succeeded_at[host_id] = time.monotonic()
+        ended_at = self._succeeded_at[host_id] = time.monotonic()
+        if known is not None and known.reaches and not known.host_lost and ended_at - began_at < KNOWN_FOR_S:
+            return response
         try:
             recorded = await self._reach.record_reach(str(rack_id), host_id)
             if recorded.host_lost and refreshes:

@@ -23,13 +23,18 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 MAX_PENDING = 256  # events per link; beyond that one refresh per host replaces them
 OVERLOAD_EVERY_S = 60.0
+OWN_CHANGE_S = 30.0  # within which a host is refreshed after a change that an operation of this region has made there
+OWN_CHANGES_FOR_S = 1.0  # whose requests are one
 
 
 class GuestChanges(Protocol):
     """Applies the changes that events report."""
 
     async def guest_changed(self, host_id: int, change: GuestChange) -> bool:
-        """Returns whether the host should be refreshed. Raises InvalidRequest for text that no column can hold."""
+        """Returns whether the host should be refreshed soon, as for a change that no operation here makes.
+
+        Raises InvalidRequest for text that no column can hold.
+        """
 
 
 class RefreshRequests(Protocol):
@@ -63,6 +68,7 @@ class HostEventReceiver:
         self._links: WeakKeyDictionary[Link, _LinkState] = WeakKeyDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         self._overload_limiter = RateLimiter(every_s=OVERLOAD_EVERY_S)
+        self._later: set[int] = set()  # hosts for which a refresh will be requested, after the events of a second
 
     def expect(self, link: Link, host_id: int) -> None:
         """Accepts events of this host from now on. Called before the rack starts to watch it."""
@@ -99,7 +105,7 @@ class HostEventReceiver:
         if len(state.pending) >= MAX_PENDING:
             self._drop(link, state)
             return
-        self._spawn(self._receive(link, state, body), state)
+        self._spawn(self._receive(link, state, body), state.pending)
 
     def _end_watch(self, link: Link, state: _LinkState, body: Any) -> None:
         """At once, in the order of the link: it may arrive before the task that began the watch continues."""
@@ -126,14 +132,29 @@ class HostEventReceiver:
                 needs_refresh = await self._changes.guest_changed(event.host_id, event.change)
             if needs_refresh:
                 await self._refreshes.request_refresh(event.host_id)
+            else:
+                self._refresh_later(event.host_id)
         except InvalidRequest as error:
             await self._rejections.record_rejection(link.peer.id, event.host_id, f"invalid event: {error.message}")
+
+    def _refresh_later(self, host_id: int) -> None:
+        if host_id in self._later:
+            return
+        self._later.add(host_id)
+        self._spawn(self._request_later(host_id), set())
+
+    async def _request_later(self, host_id: int) -> None:
+        try:
+            await asyncio.sleep(OWN_CHANGES_FOR_S)
+        finally:
+            self._later.discard(host_id)
+        await self._refreshes.request_refresh_within((host_id,), OWN_CHANGE_S)
 
     def _drop(self, link: Link, state: _LinkState) -> None:
         if not self._overload_limiter.allow(link.peer.id):
             return
         log.warning("host_events_dropped", rack=link.peer.name, pending=len(state.pending))
-        self._spawn(self._refresh_instead(link, frozenset(state.watched_hosts)), state)
+        self._spawn(self._refresh_instead(link, frozenset(state.watched_hosts)), state.pending)
 
     async def _refresh_instead(self, link: Link, hosts: frozenset[int]) -> None:
         reason = f"more than {MAX_PENDING} pending events; the region refreshes the hosts instead"
@@ -143,14 +164,14 @@ class HostEventReceiver:
     def _state(self, link: Link) -> _LinkState:
         return self._links.setdefault(link, _LinkState())
 
-    def _spawn(self, work: Coroutine[Any, Any, None], state: _LinkState) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], pending: set[asyncio.Task[None]]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        state.pending.add(task)
+        pending.add(task)
 
         def on_done(_: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            state.pending.discard(task)
+            pending.discard(task)
             error = None if task.cancelled() else task.exception()
             if isinstance(error, DatabaseUnavailable):
                 log.warning("host_event_lost", reason=str(error))  # the next refresh finds the same change

@@ -19,6 +19,8 @@ from regiond.racks.reach_model import (
 from regiond.requests.identifiers import storable
 
 # Writes only changes.
+_CODES = list(CONNECTION_ERROR_CODES)
+
 _RECORD_REACH = """
     with host as (
         select id, state = 'unreachable' and error_code = any($6::text[]) as lost from vm_host where id = $2
@@ -40,14 +42,15 @@ _RECORD_REACH = """
 
 _CANDIDATES = """
     select r.id as rack_id, r.name, bool_or(l.region_id = $2) as here,
-           x.reaches, x.error_code, x.error_message, x.at as since
+           x.reaches, x.error_code, x.error_message, x.at as since,
+           h.state = 'unreachable' and coalesce(h.error_code = any($3::text[]), false) as host_lost
       from rack r
       join rack_link l on l.rack_id = r.id
       join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
       join vm_host h on h.id = $1 and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
       left join rack_reach x on x.rack_id = r.id and x.host_id = $1
      where r.removed_at is null
-     group by r.id, r.name, x.reaches, x.error_code, x.error_message, x.at
+     group by r.id, r.name, x.reaches, x.error_code, x.error_message, x.at, h.state, h.error_code
 """
 
 _UNREACHED_HOSTS = """
@@ -108,13 +111,12 @@ _RACKS_THAT_MAY_HAVE_CALLED = """
 async def record_reach(db: Db, rack_id: UUID, host_id: int, error: InnkeeperError | None) -> RecordedReach:
     """Records that the rack reached the host, or the error. Writes only changes."""
     code, message = (error.code, storable(error.message)) if error else (None, None)
-    codes = list(CONNECTION_ERROR_CODES)
-    (row,) = await db.fetch(_RECORD_REACH, rack_id, host_id, error is None, code, message, codes)
+    (row,) = await db.fetch(_RECORD_REACH, rack_id, host_id, error is None, code, message, _CODES)
     return RecordedReach(**row)
 
 
 async def candidates(db: Db, host_id: int, region_id: UUID) -> tuple[RackCandidate, ...]:
-    return tuple(RackCandidate(**row) for row in await db.fetch(_CANDIDATES, host_id, region_id))
+    return tuple(RackCandidate(**row) for row in await db.fetch(_CANDIDATES, host_id, region_id, _CODES))
 
 
 async def disconnected_racks(

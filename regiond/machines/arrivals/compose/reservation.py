@@ -48,6 +48,7 @@ from regiond.machines.values.requests import ComposeIntent, StoredCompose
 from regiond.operations import intent_store
 from regiond.operations.idempotency import service as idempotency_service
 from regiond.operations.model import NewOperation, Operation, stored_request
+from regiond.operations.own_operations import NO_OWN_OPERATIONS, OwnOperations
 from regiond.placement.affinity import GroupRule
 from regiond.placement.candidate import Candidate
 from regiond.placement.model import Evaluation, explain
@@ -119,8 +120,10 @@ class Reservations:
         *,
         installation_id: UUID,
         on_claim: OnClaim = NOT_COUNTED,
+        own_operations: OwnOperations = NO_OWN_OPERATIONS,
     ) -> None:
         self._database = database
+        self._own_operations = own_operations
         self._pending = pending
         self._installation_id = installation_id
         self._on_claim = on_claim
@@ -167,7 +170,8 @@ class Reservations:
             part = parts.pop()
             half = len(part) // 2
             try:
-                results += await self._database.in_transaction(partial(self._write, batch=part, wait=False))
+                writing = self._database.in_transaction(partial(self._write, batch=part, wait=False))
+                results += await self._own_operations.begun(writing)
             except DatabaseUnavailable as error:
                 if not results:
                     raise
@@ -200,11 +204,12 @@ class Reservations:
         hostname = reservation.hostname
         for _ in range(NAME_ATTEMPTS):
             try:
-                (result,) = await self._database.in_transaction(
+                writing = self._database.in_transaction(
                     partial(self._write, batch=[reservation], wait=True),
                     tries=LOCK_ATTEMPTS,
                     conflicts=(*CONFLICTS, asyncpg.LockNotAvailableError),
                 )
+                (result,) = await self._own_operations.begun(writing)
             except OutOfCapacity:
                 return None
             except IdentifierTaken as taken:
@@ -264,9 +269,8 @@ class Reservations:
             await claim_addresses(db, machine_id, one.evaluation)
         if any(one.rules for one in batch):
             await add(db, [(machine_id, one.rules) for one, _, machine_id in written])
-        operations = await intent_store.insert_several(
-            db, OperationKind.COMPOSE, [_new_operation(*parts) for parts in written]
-        )
+        new = [_new_operation(*parts) for parts in written]
+        operations = await intent_store.insert_several(db, OperationKind.COMPOSE, new, own=self._own_operations)
         for one, operation in zip(batch, operations, strict=True):
             await _write_key_and_event(db, one, operation)
         return operations

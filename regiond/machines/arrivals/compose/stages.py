@@ -13,6 +13,7 @@ from regiond.machines.arrivals.compose.model import NOT_COUNTED, MaasRegistratio
 from regiond.machines.arrivals.compose.placement_queries import PlacementQueries
 from regiond.machines.arrivals.compose.requirements import Validator
 from regiond.machines.arrivals.compose.reservation import Reservations
+from regiond.operations.own_operations import NO_OWN_OPERATIONS, OwnOperations
 from regiond.placement.requirements import Strategy
 from regiond.racks.calls.host_calls import HostCalls
 
@@ -37,12 +38,15 @@ def build_stages(
     strategy: Strategy,
     on_claim: OnClaim = NOT_COUNTED,
     registrations: MaasRegistrations | None = None,
+    own_operations: OwnOperations = NO_OWN_OPERATIONS,
 ) -> ComposeStages:
     """Returns the stages of one region process. `strategy` is for resource pools without their own."""
     pending = PendingClaims()
     return ComposeStages(
         validator=Validator(database, hosts, groups, strategy=strategy, registrations=registrations),
         queries=PlacementQueries(database, hosts, calls, pending),
-        reservations=Reservations(database, pending, installation_id=installation_id, on_claim=on_claim),
+        reservations=Reservations(
+            database, pending, installation_id=installation_id, on_claim=on_claim, own_operations=own_operations
+        ),
         on_claim=on_claim,
     )

@@ -16,7 +16,7 @@ def host(**facts: Any) -> HostConnection:
         "driver": DriverType.LXD, "address": "hv:8443", "project": "default", "member": None, "pinned": "PEM",
         "pinned_fingerprint": "a", "system_id": "wdpx3n", "name": "hv", "state": "pending", "error_code": None,
         "trust_error": None, "rejected_secret": None, "discovered": False, "is_new": True, "expected_fingerprint": None,
-        "trust_on_first_use": False, "known_server": False, "has_password": True,
+        "trust_on_first_use": False, "known_server": False, "has_password": True, "has_secrets": True,
         "product": "",
     }  # fmt: skip
     return HostConnection(**(usual | facts))

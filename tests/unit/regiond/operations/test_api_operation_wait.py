@@ -26,7 +26,7 @@ def test_a_request_waits_for_its_operation(api: ApiDouble) -> None:
     api.answers["hosts.start_refresh"] = REFRESHING
     assert api.json("POST", "vm-hosts/4/", op="refresh")["id"] == HOST.id
     call = api.call("operations.wait")
-    assert (call.args, call.named) == ((77,), {"timeout_s": pytest.approx(120, abs=1), "caller": ADMIN})
+    assert (call.args, call.named) == ((77,), {"timeout_s": pytest.approx(120, abs=1), "caller": ADMIN, "is_new": True})
 
 
 @pytest.mark.parametrize("prefer", ["respond-async", "Respond-Async, wait=10", "wait=10; x=1, respond-async;y=2"])

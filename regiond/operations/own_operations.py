@@ -1,0 +1,64 @@
+"""The operations that this process runs: it begins those that it opens without asking, and knows their guests."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from regiond.operations.model import Operation, OperationState
+
+T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """The engine of this process."""
+
+    @property
+    def owner(self) -> UUID: ...
+
+    def places(self, host_ids: Sequence[int]) -> Sequence[bool]:
+        """Returns for each of new operations on these hosts whether it could begin now."""
+
+    def begin(self, operation: Operation) -> None:
+        """Runs an operation that is leased to `owner`."""
+
+    def acts_on(self, host_id: int, guest_name: str) -> bool:
+        """Returns whether an operation that runs here, or ended here seconds ago, is on the guest."""
+
+    def opening(self) -> AbstractContextManager[None]:
+        """In the block, operations are inserted with leases of `owner` and begun. An error may leave some leased."""
+
+
+class OwnOperations:
+    """Those of the engine that serves it; none without one. The leases of a process that dies lapse, as all do."""
+
+    def __init__(self) -> None:
+        self._runner: Runner | None = None
+
+    def serve(self, runner: Runner | None) -> None:
+        self._runner = runner
+
+    def lease(self, host_ids: Sequence[int]) -> tuple[UUID | None, Sequence[bool]]:
+        """Returns the owner of leases, and which of new operations on these hosts may be inserted with one."""
+        if self._runner is None:
+            return None, [False] * len(host_ids)
+        return self._runner.owner, self._runner.places(host_ids)
+
+    def act_on(self, host_id: int, guest_name: str) -> bool:
+        return self._runner is not None and self._runner.acts_on(host_id, guest_name)
+
+    async def begun(self, opening: Awaitable[Sequence[T]]) -> Sequence[T]:
+        """Returns what a transaction returns, and begins those operations in it that are leased: running ones."""
+        if self._runner is None:
+            return await opening
+        with self._runner.opening():
+            opened = await opening
+            for one in opened:
+                if isinstance(one, Operation) and one.state is OperationState.RUNNING:
+                    self._runner.begin(one)
+        return opened
+
+
+NO_OWN_OPERATIONS = OwnOperations()
