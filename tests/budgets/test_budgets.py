@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.bench.prefilled import prefill
-from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.browser.support.fleet import PASSWORD, add_administrator_with_password
 from tests.budgets import table
 from tests.budgets.counting import least, name_tasks
-from tests.clock import advance, in_no_time
 from tests.deployment.deployment import Deployment
 from tests.integration.support.web_client import WebClient
-from tests.waiting import eventually, settle
+from tests.support.clock import advance, in_no_time
+from tests.support.waiting import eventually, settle
 
 pytestmark = pytest.mark.database
 HOSTS, MACHINES_EACH = 20, 10

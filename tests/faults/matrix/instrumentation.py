@@ -99,15 +99,14 @@ def _batch(instrumentation: Instrumentation) -> Wrapper:
 
 def _attempt(instrumentation: Instrumentation) -> Wrapper:
     def wrapper(run: Any) -> Any:
-        async def wrapped(self: Engine, operation: Any) -> None:
+        async def wrapped(self: Engine, operation: Any) -> Any:
             prefix = None if instrumentation.trace is None else instrumentation.trace.prefix(operation)
             if instrumentation.trace is None or prefix is None:
-                await run(self, operation)
-                return
+                return await run(self, operation)
             traced.set((instrumentation.trace, prefix))
             with instrumentation.trace.attempt():
                 await instrumentation.may_begin(operation.kind)
-                await run(self, operation)
+                return await run(self, operation)
 
         return wrapped
 
@@ -118,7 +117,7 @@ def _acquire(instrumentation: Instrumentation) -> Wrapper:
     def wrapper(acquire: Any) -> Any:
         async def wrapped(db: Any, *args: Any, **more: Any) -> Any:
             found = await acquire(db, *args, **more)
-            for operation in found:
+            for operation in found.operations:
                 prefix = None if instrumentation.trace is None else instrumentation.trace.prefix(operation)
                 if instrumentation.trace is not None and prefix is not None:
                     await instrumentation.trace.cross(prefix, Place.ACQUIRE, "", Side.AFTER, connection=db)
