@@ -1,0 +1,55 @@
+"""A region begins the composes that it opens by itself; what it does not begin continues as any other operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from regiond.operations import lease_store
+from regiond.operations.engine import MAX_RUNNING_PER_HOST, Engine
+from regiond.operations.lease_store import Acquired
+from tests.deployment.deployment import Deployment
+from tests.integration.support.rigs.scripted_operations import lapse_lease
+
+pytestmark = pytest.mark.database
+
+_STATES = "select state, count(*) from operation where kind = 'compose' group by 1"
+
+
+async def test_a_compose_begins_without_a_search_for_work(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await innkeeper.add_simulated()
+
+    async def nothing(*_: Any, **__: Any) -> Acquired:
+        return Acquired(operations=(), due_in_s=None)
+
+    monkeypatch.setattr(lease_store, "acquire", nothing)
+    assert (await innkeeper.compose(host["id"], hostname="web"))["system_id"]
+    assert innkeeper.simulated_guests() == ["web"]
+
+
+async def test_a_compose_that_its_process_never_began_is_taken_over(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process was killed after the commit: nobody knows of the operation until its lease lapses."""
+    host = await innkeeper.add_simulated()
+    with monkeypatch.context() as killed:
+        killed.setattr(Engine, "begin", lambda *_: None)
+        operation_id = await innkeeper.begin_compose(host["id"], hostname="web", cores=1)
+        held = await innkeeper.get(f"operations/{operation_id}/")
+    assert (held["state"], held["attempt"]) == ("running", 1)
+    await lapse_lease(innkeeper.region.components.database, operation_id)
+    assert await innkeeper.ended(operation_id) == "succeeded"
+    assert (await innkeeper.get(f"operations/{operation_id}/"))["attempt"] == 2
+    assert innkeeper.simulated_guests() == ["web"]
+
+
+async def test_composes_beyond_the_places_of_a_host_are_queued(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=64, memory_mib=2**17)
+    with innkeeper.held("create volume"):
+        operations = [await innkeeper.begin_compose(host["id"], cores=1) for _ in range(MAX_RUNNING_PER_HOST + 2)]
+        states = {row["state"]: row["count"] for row in await innkeeper.fetch(_STATES)}
+        assert states == {"running": MAX_RUNNING_PER_HOST, "queued": 2}
+    assert {await innkeeper.ended(operation) for operation in operations} == {"succeeded"}
