@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
 
 import asyncpg
@@ -11,6 +11,8 @@ import asyncpg
 from regiond.db.pool import Db, of_row
 from regiond.networks.model import Fabric, Space, Subnet, Vlan
 from regiond.requests.identifiers import split_reference
+
+NO_VLANS: Mapping[int, Vlan] = {}
 
 _CIDR_PREFIX = "cidr:"  # as MAAS's clients write references to subnets
 _VLANS = """
@@ -90,12 +92,17 @@ async def spaces(db: Db, ids: Iterable[int] | None = None) -> tuple[Space, ...]:
 
 
 async def subnets(
-    db: Db, *, ids: Iterable[int] | None = None, vlan_ids: Iterable[int] | None = None
+    db: Db,
+    *,
+    ids: Iterable[int] | None = None,
+    vlan_ids: Iterable[int] | None = None,
+    known: Mapping[int, Vlan] = NO_VLANS,
 ) -> tuple[Subnet, ...]:
-    """Returns the subnets, by id."""
+    """Returns the subnets, by id. `known` VLANs are not read again."""
     rows = await db.fetch(_SUBNETS, None if ids is None else list(ids), None if vlan_ids is None else list(vlan_ids))
-    known = {vlan.id: vlan for vlan in await vlans(db, ids={row["vlan_id"] for row in rows})}
-    return tuple(_subnet(row, known[row["vlan_id"]]) for row in rows)
+    unknown = {row["vlan_id"] for row in rows} - known.keys()
+    more = {vlan.id: vlan for vlan in await vlans(db, ids=unknown)} if unknown else {}
+    return tuple(_subnet(row, known.get(row["vlan_id"]) or more[row["vlan_id"]]) for row in rows)
 
 
 def _subnet(row: asyncpg.Record, vlan: Vlan) -> Subnet:

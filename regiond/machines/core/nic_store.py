@@ -35,7 +35,8 @@ async def of_machines(db: Db, machine_ids: Sequence[int]) -> Mapping[int, tuple[
     vlan_ids = {row["vlan_id"] for row in rows} - {None}
     subnet_ids = {row["subnet_id"] for row in rows} - {None}
     vlans = {vlan.id: vlan for vlan in await network_store.vlans(db, ids=vlan_ids)} if vlan_ids else {}
-    subnets = {one.id: one for one in await network_store.subnets(db, ids=subnet_ids)} if subnet_ids else {}
+    read = await network_store.subnets(db, ids=subnet_ids, known=vlans) if subnet_ids else ()
+    subnets = {one.id: one for one in read}
     seen = await seen_service.seen_addresses(db, machine_ids) if rows else {}
     found: defaultdict[int, list[NicView]] = defaultdict(list)
     for row in rows:
