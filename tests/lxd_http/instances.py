@@ -91,14 +91,14 @@ def replace(lxd: Lxd, request: Request, name: str) -> Answer:
 
 
 def patch(lxd: Lxd, request: Request, name: str) -> Answer:
-    """Adds to config and devices; an empty value removes a key of the config."""
+    """Adds to config and devices; an empty value removes a key of the config. A missing description is an empty one."""
     one, body = lxd.instance(name, request.project), request.body()
     check_etag(request, _etag(one))
     _check_idle(lxd, name)
     config = {**one.config, **(body.get("config") or {})}
     changed = evolve(
         one,
-        description=body.get("description", one.description),
+        description=body.get("description") or "",
         ephemeral=bool(body.get("ephemeral", one.ephemeral)),
         config={key: text for key, text in config.items() if text},
         devices={**one.devices, **without_empty(body.get("devices") or {})},

@@ -265,6 +265,10 @@ class LibvirtDriver(LibvirtSettings, Driver):
     def _marked(self, guest: GuestRef) -> Domain:
         return required_guest(lookup.marked_domain(self._session.client(), guest), guest)
 
+    def _has_changed(self, domain: Domain) -> None:
+        """Makes the next discovery run read the domain again: no event tells of its metadata."""
+        self._discovery.cache_of(self._session.client()).has_changed(domain.uuid)
+
     def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
         """Raises Unsupported for guests that Innkeeper did not compose, or on a storage pool of block devices."""
         return serial_log.read(self._session.client(), guest, max_bytes=max_bytes)
@@ -286,7 +290,7 @@ class LibvirtDriver(LibvirtSettings, Driver):
     def set_generation(self, guest: GuestRef, generation: int) -> None:
         domain = self._marked(guest)
         ownership.set_generation(domain, generation)
-        self._discovery.cache_of(self._session.client()).has_changed(domain.uuid)
+        self._has_changed(domain)
 
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
         watch = Watch(self._session, notify)

@@ -12,7 +12,7 @@ from attrs import evolve
 from common.errors import Unsupported, WrongState
 from common.guests.guest_spec import GuestSpec
 from common.guests.sizes import DiskSize, GuestSize
-from common.values import Guest, PowerAction, PowerState
+from common.values import Autostart, Guest, PowerAction, PowerState
 from tests.contract.support.driver_fixtures import FIXTURES, DriverFixture, spec_for
 from tests.contract.support.guest_samples import new_marker, nic, volumes_of
 from tests.contract.support.lxd_fixtures import LxdFixture
@@ -165,3 +165,13 @@ def test_snapshots_are_reported(host: DriverFixture) -> None:
     assert known.removal == found(host, spec.name).removal
     host.driver.decompose(spec.ref, volumes_of(spec))
     assert not lxd_of(host).exists(spec.name)
+
+
+def test_changes_keep_the_description_of_an_instance(host: DriverFixture) -> None:
+    """A PATCH without a description removes it from LXD's instances, and from those of Incus 6."""
+    spec = composed(host, "described")
+    lxd_of(host).change(spec.name, description="the database of accounts")
+    host.driver.set_autostart(spec.ref, Autostart.ALWAYS)
+    host.driver.power(spec.ref, PowerAction.ON, grace_s=1)
+    host.driver.set_generation(spec.ref, 2)
+    assert lxd_of(host).description_of(spec.name) == "the database of accounts"

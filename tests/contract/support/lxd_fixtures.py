@@ -92,6 +92,9 @@ class LxdFixture(ABC):
     def exists(self, name: str) -> bool:
         return name in {one["name"] for one in self._ask("/1.0/instances?recursion=1")}
 
+    def description_of(self, name: str) -> str:
+        return str(self._ask(f"/1.0/instances/{name}")["description"])
+
     def power_of(self, name: str) -> str:
         """Returns the server's word."""
         return str(self._ask(f"/1.0/instances/{name}")["status"])

@@ -178,11 +178,8 @@ class Instances:
     def complete(self, name: str) -> Json:
         """Records the instance as complete and returns its current state. Idempotent."""
         instance = self.read(name)
-        self.client.patch(
-            path("instances", name),
-            instance_config.completion(config_of(instance).get(UUID_KEY, NO_UUID)),
-            project=self.scope.project,
-        )
+        body = instance_config.completion(config_of(instance).get(UUID_KEY, NO_UUID))
+        self.patch(name, {**body, "description": instance.get("description") or ""})
         return self.read(name)
 
     def read(self, name: str) -> Json:
@@ -226,7 +223,13 @@ class Instances:
         LXD replaces a device of a running instance by unplugging it, and fails after a change of keys if the guest has
         no agent.
         """
-        self.client.patch(path("instances", name), {"devices": devices, "config": config}, project=self.scope.project)
+        self.patch(name, {"devices": devices, "config": config})
+
+    def patch(self, name: str, body: Mapping[str, Any], *, etag: str = "") -> None:
+        """Changes what `body` has, and nothing else: LXD and older Incus remove a description that a PATCH lacks."""
+        if "description" not in body:
+            body = {**body, "description": self.read(name).get("description") or ""}
+        self.client.patch(path("instances", name), body, etag=etag, project=self.scope.project)
 
     def change_config(self, name: str, config: Mapping[str, str], *, etag: str = "") -> None:
         """Changes these keys; an empty value deletes a key. Idempotent.
@@ -234,7 +237,7 @@ class Instances:
         With the `etag` of an earlier read, raises PreconditionFailed after another change.
         """
         try:
-            self.client.patch(path("instances", name), {"config": config}, etag=etag, project=self.scope.project)
+            self.patch(name, {"config": config}, etag=etag)
         except DriverFailed as error:
             # LXD changes the config, then fails if a running guest has no agent to notify.
             current = config_of(self.read(name))

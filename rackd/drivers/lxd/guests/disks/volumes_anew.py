@@ -51,5 +51,7 @@ def make_anew(
     body = instance_config.changed(instance, config={**config, ERASING_KEY: json.dumps(erased)}, devices=left)
     client.put(path("instances", name), body, etag=etag, project=project)
     make([by_name[entry["source"]] for entry in erased.values()])
-    client.patch(path("instances", name), {"devices": erased, "config": {ERASING_KEY: ""}}, project=project)
+    # LXD removes a description that a PATCH lacks.
+    restored = {"devices": erased, "config": {ERASING_KEY: ""}, "description": body.get("description") or ""}
+    client.patch(path("instances", name), restored, project=project)
     return len(erased)

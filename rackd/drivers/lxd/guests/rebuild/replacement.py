@@ -187,7 +187,7 @@ def _create(instances: Instances, body: Mapping[str, Any]) -> None:
         instances.client.post("instances", body, project=project, target=instances.scope.member or "")
     except Conflict as error:
         raise DriverFailed(f"The host already has an instance named {name}.") from error
-    instances.client.patch(path("instances", name), {"config": {COMPLETED_KEY: uuid}}, project=project)
+    instances.patch(name, {"config": {COMPLETED_KEY: uuid}})
 
 
 def _create_repeatedly(instances: Instances, body: Mapping[str, Any]) -> None:
