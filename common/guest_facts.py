@@ -1,17 +1,39 @@
-"""Facts on a guest that are the same in a driver's report and in the guest's row."""
+"""Facts on a guest, its settings among them, that are the same in a driver's report and in the guest's row."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 from attrs.validators import ge, le, optional
 
-from common.boot import BootOrder
-from common.guest_settings import GuestSettings
+from common.boot import BootOrder, StartOrder
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 
 MAX_GENERATION = 2**31 - 1  # as the column has
+
+
+@frozen(kw_only=True)
+class GuestSettings:
+    """Settings that its hypervisor keeps, and that Innkeeper shows as they are there.
+
+    None: unknown, or the hypervisor has no such setting. Each is a column of the table `guest`, of the same name.
+    """
+
+    start_order: StartOrder | None = None  # among those that start with its host
+    uefi: bool | None = None  # whether it has UEFI firmware, not a BIOS
+    secure_boot: bool | None = None  # whether its firmware starts signed systems only
+    tpm: bool | None = None
+
+
+NO_SETTINGS = GuestSettings()
+SETTINGS = tuple(one.name for one in fields(GuestSettings))
+
+
+def settings_in(value: GuestSettings) -> dict[str, Any]:
+    """Returns the settings by name, to make another value with them."""
+    return {name: getattr(value, name) for name in SETTINGS}
 
 
 @frozen(kw_only=True)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from attrs import evolve
 
-from common.product_commands import commands_of
 from common.words.messages import counted_message, joined, marked, message
+from common.words.product_commands import commands_of
 from regiond.attention.model import AttentionKind, Found, ObjectType, Words
 
 _CERTIFICATES: Mapping[ObjectType, str] = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from common.product_commands import ProductCommands, commands_of
 from common.values import DriverType
 from common.words.messages import joined, marked, message
 from common.words.phrases import first_of
+from common.words.product_commands import ProductCommands, commands_of
 from regiond.attention.model import Found, Words, sentence
 from regiond.hosts.error_details import ErrorDetails, Secret, TrustProblem
 from regiond.hosts.error_details import of_column as error_details_of

@@ -12,8 +12,8 @@ from typing import Any
 from attrs import evolve, frozen
 
 from common.errors import InnkeeperError, InvalidRequest, NotTrusted, PeerChanged, ServerUnconfirmed
-from common.product_commands import PRODUCTS
 from common.serialization import from_dict, to_dict
+from common.words.product_commands import PRODUCTS
 
 # SQL of the product of a host `h` with the server `s`; before it trusts us, as the server answered with an error.
 PRODUCT = "coalesce(nullif(s.product, ''), h.error_details ->> 'product', '')"

@@ -8,8 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.guest_facts import GuestFacts
-from common.guest_settings import SETTINGS, GuestSettings
+from common.guest_facts import SETTINGS, GuestFacts, GuestSettings
 from common.serialization import from_dict
 
 ROUNDING_BYTES = 64 * 1024**2  # the most that a pool adds to a requested size: LVM allocates whole extents

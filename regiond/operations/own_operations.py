@@ -1,4 +1,4 @@
-"""The operations that this process runs: it begins those that it opens without asking, and knows their guests."""
+"""The operations that this process runs: it begins those that it opens, and knows their guests."""
 
 from __future__ import annotations
 

@@ -20,7 +20,6 @@ from common.errors import OF_IDENTITY, HostUnreachable, NotFound, NotTrusted, Pe
 from common.guests.deployment_spec import ImageRef
 from common.guests.guest_spec import GuestSpec
 from common.hosts.discovery import Discovery
-from common.product_commands import commands_of
 from common.trust.certificates import fingerprint, load_certificate, make_authority, utc_now
 from common.values import (
     DriverType,
@@ -30,6 +29,7 @@ from common.values import (
     PeerIdentity,
     Project,
 )
+from common.words.product_commands import commands_of
 from rackd.drivers.contract import Driver, ImageContent
 from rackd.drivers.driver_errors import only_whole_disks
 from rackd.drivers.lxd.guests.disks.qcow2_extents import Qcow2Extents

@@ -14,7 +14,7 @@ from common.addresses.simulated import SimulatedAddress
 from common.boot import parsed
 from common.disks.device_names import block_device_name
 from common.errors import NotFound
-from common.guest_settings import settings_in
+from common.guest_facts import settings_in
 from common.guests.guest_spec import DiskSpec, GuestSpec
 from common.hosts.discovery import OrphanedVolume
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 
 from common.boot import StartOrder
-from common.guest_settings import GuestSettings
+from common.guest_facts import GuestSettings
 from common.guests.guest_spec import GuestSpec
 from common.values import Guest, GuestRef
 

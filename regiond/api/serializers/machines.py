@@ -12,7 +12,7 @@ from attrs import frozen
 
 from common.boot import BootDevice, StartOrder
 from common.disks.device_names import block_device_name
-from common.guest_settings import SETTINGS
+from common.guest_facts import SETTINGS
 from common.guests.sizes import GuestSize
 from common.values import DriverType, PowerState
 from regiond.api.declaration.serializer import (

@@ -9,7 +9,7 @@ import asyncpg
 from attrs import asdict, fields
 
 from common.boot import known_devices
-from common.guest_settings import settings_in
+from common.guest_facts import settings_in
 from common.hosts.discovery import Discovery
 from common.removal_facts import NO_REMOVAL_FACTS, RemovalFacts
 from common.serialization import from_dict, to_dict

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from common.addresses.libvirt import parse
 from common.errors import InvalidRequest, Unsupported, WrongState
-from common.product_commands import LXD, commands_of
 from common.words.operation_kinds import OperationKind
+from common.words.product_commands import LXD, commands_of
 from regiond.credentials import key_pair_store, sent_store
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.model import SentTo

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from common.errors import InvalidRequest, NotTrusted, PeerChanged
-from common.product_commands import ProductCommands
 from common.values import DriverType
 from common.words.hidden_text import hidden
+from common.words.product_commands import ProductCommands
 from regiond.hosts.error_details import Secret
 from regiond.hosts.trust.trust_instructions import accept_command
 

@@ -20,9 +20,9 @@ from common.errors import (
     NotTrusted,
     RackUnreachable,
 )
-from common.product_commands import ProductCommands, commands_of
 from common.rpc.commands.host_commands import HOST_UNTRUST, UntrustCall
 from common.values import DriverType
+from common.words.product_commands import ProductCommands, commands_of
 from regiond.credentials import key_pair_store
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.db.pool import Database, Db

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from common.product_commands import ProductCommands
 from common.values import Guest
 from common.words.phrases import number_of
+from common.words.product_commands import ProductCommands
 
 TRUSTED_ALREADY, OF_OTHER_INSTALLATION = "host_trusted_already", "host_of_other_installation"  # kinds of events
 _NAMED = 5  # guests, in one message

@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from attrs import evolve, frozen
 
 from common.errors import OF_IDENTITY, DriverFailed, NotFound, NotTrusted, Unsupported, WrongState
-from common.product_commands import commands_of
 from common.rpc.commands.host_commands import HOST_REACH, HOST_TRUST, HOST_UNTRUST, HostCall, TrustCall, UntrustCall
 from common.values import DriverType, HostAccess
 from common.words.hidden_text import hidden, hidden_place
 from common.words.operation_kinds import OperationKind
+from common.words.product_commands import commands_of
 from regiond.credentials import key_pair_store, sent_store
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.model import OpenKeyPair

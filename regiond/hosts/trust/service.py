@@ -12,7 +12,6 @@ import structlog
 from common.addresses.host_identity import check_pin
 from common.errors import DriverFailed, InnkeeperError, NotFound, NotTrusted, PeerChanged, Unsupported
 from common.hosts.discovery import Discovery
-from common.product_commands import ProductCommands, commands_of
 from common.rpc.commands.host_commands import (
     HOST_MAKE_PROJECT,
     HOST_TRUST,
@@ -24,6 +23,7 @@ from common.rpc.commands.host_commands import (
 from common.trust.certificates import fingerprint, load_certificate, utc_now
 from common.values import DriverType, HostAccess, PeerIdentity
 from common.words.hidden_text import hidden, hidden_place
+from common.words.product_commands import ProductCommands, commands_of
 from regiond.credentials import key_pair_store
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.model import TrustToken, read_trust_token

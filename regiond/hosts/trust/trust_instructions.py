@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from attrs import frozen
 
-from common.product_commands import commands_of
+from common.words.product_commands import commands_of
 
 CERTIFICATE_PATH = "/MAAS/vmhost-certificate/"
 _ALWAYS_THERE = "default"  # the project that every LXD server has

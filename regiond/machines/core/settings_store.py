@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.guest_settings import SETTINGS
+from common.guest_facts import SETTINGS
 from common.serialization import to_dict
 from regiond.db.pool import Db
 from regiond.machines.core.boot_store import settle

@@ -11,7 +11,7 @@ import asyncpg
 
 from common.boot import known_devices
 from common.errors import NotFound
-from common.guest_settings import SETTINGS
+from common.guest_facts import SETTINGS
 from common.values import Autostart
 from regiond.db.pool import Db, of_row
 from regiond.groups.model import ResourcePool, Zone

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-from common.guest_settings import NO_SETTINGS, GuestSettings
+from common.guest_facts import NO_SETTINGS, GuestSettings
 from common.guests.compose_request import ComposeRequest
 from common.guests.sizes import GuestSize
 from common.values import Autostart

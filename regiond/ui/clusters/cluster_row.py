@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from common.product_commands import commands_of
+from common.words.product_commands import commands_of
 from regiond.clusters.model import ClusterView
 from regiond.ui.texts import text
 from regiond.ui.views import formats

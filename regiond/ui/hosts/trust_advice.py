@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
-from common.product_commands import commands_of
+from common.words.product_commands import commands_of
 from regiond.hosts.error_details import ErrorDetails, Secret, TrustProblem
 from regiond.hosts.model import HostState, HostView
 from regiond.ui.texts import text

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from attrs import frozen
 
-from common.product_commands import ProductCommands, commands_of
 from common.trust.expiry import SOON_DAYS
 from common.values import DriverType
+from common.words.product_commands import ProductCommands, commands_of
 from regiond.hosts.error_details import Confirmation, TrustProblem
 from regiond.hosts.model import HostState, HostView
 from regiond.ui.hosts.trust_advice import Advice, advice_of

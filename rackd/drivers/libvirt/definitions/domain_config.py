@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from attrs import field, frozen
 
 from common.boot import BootOrder
-from common.guest_settings import NO_SETTINGS, GuestSettings
+from common.guest_facts import NO_SETTINGS, GuestSettings
 from common.values import GuestNic, NicKind, OwnershipMarker
 from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.libvirt.definitions.boot_order import first_disk, is_disk, kinds

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from common.boot import StartOrder
 from common.errors import Unsupported
-from common.guest_settings import GuestSettings
+from common.guest_facts import GuestSettings
 from common.values import GuestRef
 from rackd.drivers.driver_errors import checks_answers
 from rackd.drivers.libvirt.connection.objects import Domain

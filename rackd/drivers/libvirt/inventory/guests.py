@@ -14,7 +14,7 @@ from uuid import UUID
 from attrs import evolve, field, frozen
 
 from common.disks.volume_names import marker_of_volume
-from common.guest_settings import settings_in
+from common.guest_facts import settings_in
 from common.hosts.discovery import Problem
 from common.units import mib_from_kib
 from common.values import Autostart, Guest, GuestDisk, OwnershipMarker, PowerState

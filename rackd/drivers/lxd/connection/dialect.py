@@ -7,8 +7,8 @@ from typing import Any
 
 from attrs import frozen
 
-from common import product_commands
-from common.product_commands import ProductCommands
+from common.words import product_commands
+from common.words.product_commands import ProductCommands
 
 
 @frozen(kw_only=True)

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from common.boot import BootOrder, parsed
 from common.disks.device_names import lxd_serial
 from common.disks.volume_names import marker_of_volume
-from common.guest_settings import settings_in
+from common.guest_facts import settings_in
 from common.hosts.discovery import Problem
 from common.units import mib_from_bytes_up
 from common.values import Autostart, Guest, GuestDisk, GuestNic, NicKind, PowerState

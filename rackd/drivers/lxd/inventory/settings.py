@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from common.boot import MAX_START_DELAY_S, MAX_START_PRIORITY, StartOrder
-from common.guest_settings import NO_SETTINGS, GuestSettings
+from common.guest_facts import NO_SETTINGS, GuestSettings
 from common.values import GuestRef
 from rackd.drivers.driver_errors import checks_answers
 from rackd.drivers.lxd.inventory.config_values import is_true
