@@ -46,6 +46,7 @@ def instrumented() -> Iterator[Instrumentation]:
             (Reservations, "reserve_batch", _batch(made)),
             (Engine, "run_attempt", _attempt(made)),
             (lease_store, "acquire", _acquire(made)),
+            (lease_store, "begin_step", _step),
             (Racks, "enrol", _enrolment(made)),
             (Refresher, "refresh", _refresh(made)),
             (Transaction, "__aexit__", _commit),
@@ -185,6 +186,22 @@ def _commit(leave: Any) -> Any:
             await trace.cross(prefix, Place.COMMIT, "", Side.AFTER, connection=connection)
             raise
         await trace.cross(prefix, Place.COMMIT, "", Side.AFTER, connection=connection)
+
+    return wrapped
+
+
+def _step(begin: Any) -> Any:
+    """A step is recorded by one statement, which commits it."""
+
+    async def wrapped(db: Any, *args: Any, **named: Any) -> Any:
+        found = current_trace()
+        if found is None:
+            return await begin(db, *args, **named)
+        trace, prefix = found
+        await trace.cross(prefix, Place.COMMIT, "", Side.BEFORE, connection=db)
+        begun = await begin(db, *args, **named)
+        await trace.cross(prefix, Place.COMMIT, "", Side.AFTER, connection=db)
+        return begun
 
     return wrapped
 

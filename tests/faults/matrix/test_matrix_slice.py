@@ -20,7 +20,7 @@ CELLS = (
     "compose/request commit 1 after/region",
     "compose/request commit 1 after/connection",
     "compose/request commit 1 after/database",
-    "compose/acquire after/region",
+    "delete/acquire after/region",
     "compose/commit 1 after/region",
     "compose/call host.compose before/link",
     "compose/host create volume 2 before/rack",
