@@ -32,7 +32,7 @@ class Runner(Protocol):
 
 
 class OwnOperations:
-    """Those of the engine that serves it; none without one. The leases of a process that dies lapse, as all do."""
+    """The operations of the engine that serves it; none without one. Leases of a process that dies lapse."""
 
     def __init__(self) -> None:
         self._runner: Runner | None = None

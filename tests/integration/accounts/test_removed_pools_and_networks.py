@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from common.errors import InnkeeperError
+from regiond.operations.engine import Engine
 from tests.deployment.deployment import Deployment
 from tests.integration.support.tables import sql
 from tests.support.waiting import eventually
@@ -31,8 +32,14 @@ _DELAY_COMPOSES = """
     ],
 )
 async def test_a_pool_or_network_removed_after_placement_undoes_the_compose(
-    innkeeper: Deployment, constraints: dict[str, str], pools: str, networks: str, reason: str
+    innkeeper: Deployment,
+    constraints: dict[str, str],
+    pools: str,
+    networks: str,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(Engine, "places", lambda _, host_ids: [False] * len(host_ids))  # it waits in the queue
     host = await innkeeper.add_simulated(pools="fast:50,big:50", networks="lan:10.1.0.0/24,dmz:10.2.0.0/24")
     path = f"vm-hosts/{host['id']}/"
     address = f"simulated:sim?cores=4&memory_mib=12288&pools={pools}&networks={networks}"

@@ -7,8 +7,10 @@ import pytest
 from common.values import GuestChange, GuestEvent, PowerState
 from regiond.hosts.schedule_store import refresh_after_event
 from regiond.machines.service import Machines
+from regiond.operations.engine import OWN_EVENTS_S
 from tests.deployment.deployment import Deployment
 from tests.integration.support.tables import sql
+from tests.support.clock import advance
 
 _JUST_NOW = "update operation set finished_at = clock_timestamp() where not is_open"
 _LONG_AGO = "update operation set finished_at = now() - interval '1 minute' where not is_open"
@@ -24,9 +26,12 @@ async def test_a_late_power_event_does_not_overwrite_an_operation(innkeeper: Dep
     await innkeeper.stop_rack("rack")  # no discovery run corrects the power state
     path, machines = f"machines/{machine['system_id']}/", innkeeper.region.components.services.machines
     assert isinstance(machines, Machines)
-    await sql(innkeeper, _JUST_NOW)
     off = GuestChange(event=GuestEvent.POWER, guest_name="vm", guest_id="vm", power=PowerState.OFF)
-    needs_refresh = await machines.guest_changed(host["id"], off)
+    needs_refresh = await machines.guest_changed(host["id"], off)  # of an operation of this region
+    assert (needs_refresh, (await innkeeper.get(path))["power_state"]) == (False, "on")
+    await advance(OWN_EVENTS_S)
+    await sql(innkeeper, _JUST_NOW)
+    needs_refresh = await machines.guest_changed(host["id"], off)  # as of one that another region ran
     assert (needs_refresh, (await innkeeper.get(path))["power_state"]) == (True, "on")
     await sql(innkeeper, _LONG_AGO)
     assert await machines.guest_changed(host["id"], off)
@@ -42,6 +47,7 @@ async def test_events_that_follow_each_other_at_once_all_count(innkeeper: Deploy
     machine = await innkeeper.compose(host["id"], hostname="vm", power_on="true")
     await sql(innkeeper, _LONG_AGO)
     await innkeeper.stop_rack("rack")
+    await advance(OWN_EVENTS_S)
     machines = innkeeper.region.components.services.machines
     assert isinstance(machines, Machines)
     for power in (PowerState.OFF, PowerState.ON, PowerState.OFF):

@@ -59,13 +59,13 @@ def attached(lxd: AnsweringLxd, nic: NicSpec = NEW) -> list[Asked]:
     return asked(lxd, lambda driver: driver.attach_nic(GUEST, nic))
 
 
-def test_a_nic_is_attached_with_three_requests(lxd: AnsweringLxd) -> None:
-    assert attached(lxd) == [FIND, NETWORKS, CHANGE]
+def test_a_nic_is_attached_with_four_requests(lxd: AnsweringLxd) -> None:
+    assert attached(lxd) == [FIND, NETWORKS, CHANGE, CHANGE]
 
 
 def test_a_nic_with_an_address_takes_one_request_more(lxd: AnsweringLxd) -> None:
     lxd.answers["networks/tenant/leases"] = []
-    assert attached(lxd, ADDRESSED) == [FIND, NETWORKS, ("networks/tenant/leases", []), CHANGE]
+    assert attached(lxd, ADDRESSED) == [FIND, NETWORKS, ("networks/tenant/leases", []), CHANGE, CHANGE]
 
 
 def test_an_attached_nic_takes_one_request(lxd: AnsweringLxd) -> None:
@@ -109,7 +109,7 @@ def test_networks_without_dns_have_several_nics_of_a_guest(lxd: AnsweringLxd) ->
     (lan,) = [one for one in lxd.answers["networks"] if one["name"] == "lan"]
     changed = {**lan, "config": {**lan["config"], "dns.mode": "none"}}
     lxd.answers["networks"] = [*(one for one in lxd.answers["networks"] if one != lan), changed]
-    assert attached(lxd, evolve(NEW, kind=NicKind.NETWORK, source="lan")) == [FIND, NETWORKS, CHANGE]
+    assert attached(lxd, evolve(NEW, kind=NicKind.NETWORK, source="lan")) == [FIND, NETWORKS, CHANGE, CHANGE]
 
 
 def test_a_lease_of_another_instance_is_not_given_away(lxd: AnsweringLxd) -> None:
