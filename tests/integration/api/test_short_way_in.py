@@ -16,9 +16,9 @@ pytestmark = pytest.mark.database
 # reader what servers say.
 MOST_OF_A_READ = 28
 MOST_OF_A_LIST_OF_HOSTS = 37  # with the capacity of each
-# Until its rows are committed. One of them says what the end of the region interrupts, and one whether only a plan is
-# wanted.
-MOST_OF_A_COMPOSE = 62
+# Until its rows are committed. One of them says what the end of the region interrupts, one whether only a plan is
+# wanted, and two whether this region begins the compose by itself.
+MOST_OF_A_COMPOSE = 64
 ANSWERS = "regiond.api.declaration.operation_wait"  # reads the operation, which is committed then
 REQUESTS = 3
 
