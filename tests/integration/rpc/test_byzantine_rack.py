@@ -35,6 +35,7 @@ from common.trust.certificates import Role
 from common.values import Guest, GuestChange, GuestDisk, GuestEvent, OwnershipMarker, PowerState
 from rackd.commands import parts_of
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
+from regiond.operations.engine import OWN_EVENTS_S
 from regiond.racks.enrolment import listener
 from regiond.racks.reach.link_supervisor import WATCH_EVERY_S
 from tests.deployment.deployment import Deployment
@@ -253,6 +254,7 @@ async def test_a_flood_of_events_causes_one_refresh_per_host(rackless: Deploymen
         (message,) = await eventually(lambda: recorded_messages(rackless))
         assert "invalid event" in message
         await rackless.after_refreshes(lambda: _is_refresh_due(rackless, quiet["id"], due=False))
+        await advance(OWN_EVENTS_S)
         for _ in range(3000):
             link.send_event(HOST_EVENT, power_event(host["id"], "vm", PowerState.OFF))
         assert "more than 256 pending events" in (await eventually(lambda: _two_rejections(rackless)))[1]

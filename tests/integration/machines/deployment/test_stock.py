@@ -13,11 +13,13 @@ from common.errors import InnkeeperError
 from common.values import GuestChange, GuestEvent, PowerState
 from innkeeper.rpc import connect
 from regiond.machines.service import Machines
+from regiond.operations.engine import OWN_EVENTS_S
 from tests.deployment.deployment import Deployment
 from tests.integration.accounts.test_roles import client_folder
 from tests.integration.support.images import add_image
 from tests.integration.support.two_pools import NATIVE, Role, two_pools
 from tests.integration.support.users import as_user
+from tests.support.clock import advance
 from tests.support.rejections import rejection
 from tests.support.waiting import eventually
 
@@ -232,6 +234,7 @@ async def waiting_for_locks(innkeeper: Deployment, count: int) -> bool:
 
 async def test_a_start_on_the_host_ends_stock(innkeeper: Deployment) -> None:
     by_event, by_refresh = await stock(innkeeper), await stock(innkeeper)
+    await advance(OWN_EVENTS_S)
     await power_event(innkeeper, by_event, PowerState.ON)
     innkeeper.simulated().set_power(by_refresh["hostname"], PowerState.ON)
     await innkeeper.refreshed(by_refresh["pod"]["id"])
