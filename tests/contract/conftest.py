@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from tests.contract.support.driver_fixtures import DriverFixture, MakeFixture
 
 
+_LIKE_LXD_5 = ("lxd-6-double", "incus-double")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves to a single server, and to doubles of one, what a cluster or a real host does not do differently."""
@@ -26,7 +29,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _proves_nothing_more(item: pytest.Item) -> bool:
     markers = {mark.name for mark in item.iter_markers()}
     host = str(item.callspec.id) if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ""
-    return ("-cluster" in host and "clusters" not in markers) or {"lab", "doubles_suffice"} <= markers
+    is_repeated = ("-cluster" in host and "clusters" not in markers) or {"lab", "doubles_suffice"} <= markers
+    return is_repeated or ("one_double" in markers and any(name in host for name in _LIKE_LXD_5))
 
 
 @pytest.fixture

@@ -67,6 +67,7 @@ def write(host: DriverFixture, spec: GuestSpec, disk: DiskSpec, *written: DiskPa
 
 
 @HAS_CONTENT
+@pytest.mark.one_double
 def test_an_empty_disk_has_no_data(host: CapableFixture) -> None:
     spec = composed(host)
     assert all(is_zero(part.data) for part in parts(host, spec, spec.disks[0]))
@@ -101,6 +102,7 @@ def test_zeros_are_not_sent(host: CapableFixture) -> None:
 
 
 @HAS_CONTENT
+@pytest.mark.one_double
 def test_nothing_is_read_after_the_end(host: CapableFixture) -> None:
     spec = composed(host)
     disk = spec.disks[0]
@@ -138,6 +140,7 @@ def test_a_guest_that_runs_is_not_written(host: CapableFixture) -> None:
 
 
 @WHOLE
+@pytest.mark.one_double
 def test_a_guest_that_runs_is_not_filled(host: CapableFixture) -> None:
     spec = composed(host)
     switch(host, spec, PowerAction.ON)
@@ -147,6 +150,7 @@ def test_a_guest_that_runs_is_not_filled(host: CapableFixture) -> None:
 
 
 @HAS_CONTENT
+@pytest.mark.one_double
 def test_only_the_disks_of_the_guest_are_read(host: CapableFixture) -> None:
     spec, other = composed(host), composed(host, "other")
     foreign = other.disks[0]
@@ -163,6 +167,7 @@ def test_only_the_disks_of_the_guest_are_written(host: CapableFixture) -> None:
 
 
 @WHOLE
+@pytest.mark.one_double
 def test_only_the_disks_of_the_guest_are_filled(host: CapableFixture) -> None:
     spec, other = composed(host), composed(host, "other")
     with pytest.raises(NotFound):
@@ -182,6 +187,7 @@ def test_the_guest_boots_from_what_was_written(host: CapableFixture) -> None:
 
 
 @HAS_CONTENT
+@pytest.mark.one_double
 def test_a_missing_guest_has_no_content(host: CapableFixture) -> None:
     spec = composed(host)
     absent = evolve(spec.ref, marker=evolve(spec.marker, machine_id=spec.marker.installation_id))
@@ -191,6 +197,7 @@ def test_a_missing_guest_has_no_content(host: CapableFixture) -> None:
 
 @pytest.mark.clusters
 @HAS_CONTENT
+@pytest.mark.one_double
 def test_what_is_read_is_on_the_disk(host: CapableFixture) -> None:
     spec = composed(host, disks=2)
     for disk in spec.disks:
@@ -216,6 +223,7 @@ def test_nothing_is_left_of_a_reading(host: CapableFixture) -> None:
 
 
 @WHOLE
+@pytest.mark.one_double
 def test_a_disk_that_is_no_longer_readable_is_begun_again(host: CapableFixture) -> None:
     spec = composed(host)
     disk = spec.disks[0]
@@ -247,6 +255,7 @@ def fill(host: DriverFixture, spec: GuestSpec, disk: DiskSpec, read: Iterable[Di
 
 @pytest.mark.clusters
 @WHOLE
+@pytest.mark.one_double
 def test_what_is_read_fills_another_disk(host: CapableFixture) -> None:
     source, spec = composed(host, disks=2), composed(host, "copy", disks=2)
     wanted = [host.write_content(source, disk) for disk in source.disks]

@@ -85,6 +85,7 @@ def test_a_guest_that_is_off_is_resized_at_once(host: DriverFixture) -> None:
 
 
 @EVERY_HOST
+@pytest.mark.one_double
 def test_what_a_running_guest_cannot_change_is_pending(host: DriverFixture) -> None:
     spec = composed(host, on=True)
     resized = host.driver.resize(spec.ref, LARGE)
@@ -96,6 +97,7 @@ def test_what_a_running_guest_cannot_change_is_pending(host: DriverFixture) -> N
 
 
 @EVERY_HOST
+@pytest.mark.one_double
 def test_a_guest_prepared_for_more_cores_gets_them_while_it_runs(host: DriverFixture) -> None:
     """No system runs in it, which some hypervisors need to give it memory."""
     spec = composed(host, maximum=LARGE)
@@ -114,6 +116,7 @@ def test_a_guest_prepared_for_more_cores_gets_them_while_it_runs(host: DriverFix
 
 
 @EVERY_HOST
+@pytest.mark.one_double
 def test_a_guest_that_is_off_can_get_more_than_its_maximum(host: DriverFixture) -> None:
     spec = composed(host, maximum=evolve(SMALL, memory_mib=192))
     for size in (LARGE, evolve(SMALL, memory_mib=192), evolve(SMALL, memory_mib=129), LARGE, SMALL):
@@ -125,6 +128,7 @@ def test_a_guest_that_is_off_can_get_more_than_its_maximum(host: DriverFixture) 
 
 
 @EVERY_HOST
+@pytest.mark.one_double
 def test_a_running_guest_keeps_its_memory(host: DriverFixture) -> None:
     spec = composed(host, size=LARGE, on=True)
     resized = host.driver.resize(spec.ref, SMALL)
@@ -143,6 +147,7 @@ def test_pending_size_comes_with_the_restart(host: DriverFixture, before: GuestS
 
 
 @EVERY_HOST
+@pytest.mark.one_double
 def test_pending_size_comes_with_the_next_start(host: DriverFixture) -> None:
     spec = composed(host, on=True)
     host.driver.resize(spec.ref, LARGE)
@@ -153,6 +158,7 @@ def test_pending_size_comes_with_the_next_start(host: DriverFixture) -> None:
 
 @EVERY_HOST
 @pytest.mark.doubles_suffice
+@pytest.mark.one_double
 def test_a_start_changes_no_guest_that_keeps_running(host: DriverFixture) -> None:
     spec = composed(host, on=True)
     assert switch(host, spec, PowerAction.ON, LARGE) is PowerState.ON
@@ -162,6 +168,7 @@ def test_a_start_changes_no_guest_that_keeps_running(host: DriverFixture) -> Non
 
 
 @EVERY_HOST
+@pytest.mark.one_double
 def test_a_size_that_was_pending_can_be_withdrawn(host: DriverFixture) -> None:
     spec = composed(host, on=True)
     host.driver.resize(spec.ref, evolve(SMALL, memory_mib=LARGE.memory_mib))
@@ -171,6 +178,7 @@ def test_a_size_that_was_pending_can_be_withdrawn(host: DriverFixture) -> None:
 
 
 @REFUSES_SIZES
+@pytest.mark.one_double
 def test_more_cores_than_the_host_can_give_are_refused(host: DriverFixture) -> None:
     spec = composed(host)
     with pytest.raises((OutOfCapacity, Unsupported), match="cores"):
@@ -184,6 +192,7 @@ def test_more_cores_than_the_host_can_give_are_refused(host: DriverFixture) -> N
 
 @REFUSES_SIZES
 @pytest.mark.doubles_suffice
+@pytest.mark.one_double
 def test_a_guest_starts_without_the_size_that_is_refused(host: DriverFixture) -> None:
     spec = composed(host)
     for action in (PowerAction.ON, PowerAction.CYCLE):
@@ -195,6 +204,7 @@ def test_a_guest_starts_without_the_size_that_is_refused(host: DriverFixture) ->
 
 @EVERY_HOST
 @pytest.mark.doubles_suffice
+@pytest.mark.one_double
 def test_only_the_guest_with_the_marker_is_resized(host: DriverFixture) -> None:
     foreign = f"{host.prefix}foreign"
     host.make_foreign(foreign)
@@ -233,6 +243,7 @@ def test_memory_of_chosen_numa_nodes_changes_only_while_off(host: DriverFixture)
 
 
 @STARTS_ON_HUGE_PAGES
+@pytest.mark.one_double
 def test_memory_in_huge_pages_changes_only_while_off(host: CapableFixture) -> None:
     spec = evolve(spec_for(host, "size"), huge_page_size_kib=host.huge_page_size_kib)
     host.driver.compose(spec)
@@ -247,6 +258,7 @@ def test_memory_in_huge_pages_changes_only_while_off(host: CapableFixture) -> No
 
 @REFUSES_SIZES
 @pytest.mark.doubles_suffice
+@pytest.mark.one_double
 def test_more_huge_pages_than_the_host_has_are_refused(host: CapableFixture) -> None:
     spec = evolve(spec_for(host, "size"), huge_page_size_kib=host.huge_page_size_kib)
     host.driver.compose(spec)

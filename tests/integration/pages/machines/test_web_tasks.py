@@ -50,12 +50,12 @@ async def test_a_bulk_task_is_tried_again_only_for_what_failed(innkeeper: Deploy
     assert innkeeper.simulated_guests() == []
 
 
-@pytest.mark.parametrize("query", ["since=yesterday", "state=done", "kind=start"])
-async def test_a_file_of_tasks_needs_filters_that_exist(client: WebClient, query: str) -> None:
+async def test_a_file_of_tasks_needs_filters_that_exist(client: WebClient) -> None:
     assert (await client.get("/MAAS/ui/tasks/export?kind=compose")).headers.get_content_type() == "text/csv"
-    refused = await client.get(f"/MAAS/ui/tasks/export?{query}")
-    assert (refused.status, refused.headers.get_content_type()) == (422, "text/html")
-    assert f'id="{query.partition("=")[0]}-error"' in refused.text
+    for query in ("since=yesterday", "state=done", "kind=start"):
+        refused = await client.get(f"/MAAS/ui/tasks/export?{query}")
+        assert (refused.status, refused.headers.get_content_type()) == (422, "text/html")
+        assert f'id="{query.partition("=")[0]}-error"' in refused.text
 
 
 async def test_a_rejected_host_is_a_link_only_while_it_is_there(innkeeper: Deployment, client: WebClient) -> None:

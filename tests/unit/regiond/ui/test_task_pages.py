@@ -58,6 +58,7 @@ def test_an_error_that_repeats_is_shown_once_with_how_often() -> None:
     assert [(one.text, one.times) for one in shown] == [("started", 1), ("refused", 4), ("Failed", 1)]
     assert shown[1].last_at == BEGAN + timedelta(seconds=3.5)
     assert shown[1].facts == ("tried again after 0.5 s",)
+    assert [one.is_repeated for one in shown] == [False, True, False]
 
 
 def test_an_attempt_that_continues_is_shown_after_the_error() -> None:
