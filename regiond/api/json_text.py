@@ -1,4 +1,4 @@
-"""Writes JSON with an indent of four, byte for byte like `json.dumps`, but faster.
+"""Writes JSON, in ASCII: compact, and with an indent of four, byte for byte like `json.dumps`, but faster.
 
 With an indent, the standard library uses its Python encoder, which yields each comma and bracket through one generator
 per level: encoding a hundred machines took longer than reading them from the database.
@@ -12,8 +12,23 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
+import orjson
+
 _STEP = "    "
 _NEWLINE = "\n"
+_escaped = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+def compact(value: Any) -> str:
+    """Returns JSON without blanks. Keys must be text. Raises TypeError for a value that is not JSON.
+
+    orjson takes a tenth of the time, but does not escape what is beyond ASCII, as the marks of `hidden_text` must be.
+    """
+    try:
+        written = orjson.dumps(value)
+    except TypeError:  # also for a surrogate, or an integer beyond 64 bits
+        return _escaped(value)
+    return written.decode("ascii") if written.isascii() else _escaped(value)
 
 
 def indented(value: Any, *, depth: int = 0) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVa
 
 import asyncpg
 import attrs
+import orjson
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
@@ -329,7 +330,7 @@ def _cancellations() -> int:
 async def set_json_codecs(connection: Db) -> None:
     """Makes json and jsonb columns of the connection plain Python values."""
     for kind in ("json", "jsonb"):
-        await connection.set_type_codec(kind, encoder=_to_json, decoder=json.loads, schema="pg_catalog")
+        await connection.set_type_codec(kind, encoder=_to_json, decoder=orjson.loads, schema="pg_catalog")
 
 
 async def _no_reset(_: Db) -> None:

@@ -91,7 +91,7 @@ async def capacity_with_limits(db: Db, host_id: int, limits: HostLimits) -> Capa
     """Returns the capacity that the host would have with other limits; None if it has no capacity."""
     for row in await db.fetch(_CAPACITIES, [host_id], None):
         if row["server_id"] is not None:
-            return _capacity({**row, **asdict(limits)})
+            return _capacity({**row, **asdict(limits)}, _claimed(row))
     return None
 
 
@@ -107,6 +107,7 @@ def _hosts(rows: Iterable[Row]) -> tuple[HostCapacity, ...]:
 
 def _host(row: Row) -> HostCapacity:
     pools = row["storage_pools"]
+    claimed = _claimed(row)
     return HostCapacity(
         host_id=row["host_id"],
         server_id=row["server_id"],
@@ -116,14 +117,18 @@ def _host(row: Row) -> HostCapacity:
         cluster=row["cluster"],
         shared_pools=frozenset(name for _, name, type_, *_ in pools if type_ in SHARED_POOL_TYPES),
         storage_ids=_storage_ids(pools),
-        capacity=None if row["server_id"] is None else _capacity(dict(row)),
+        capacity=None if row["server_id"] is None else _capacity(dict(row), claimed),
         is_open=row["is_open"],
         takes_claims=row["takes_claims"],
+        claimed=claimed,
     )
 
 
-def _capacity(row: Mapping[str, Any]) -> Capacity:
-    claimed: dict[tuple[str, str | None], int] = {(what, key): amount for what, key, amount in row["claimed"]}
+def _claimed(row: Row) -> dict[tuple[str, str | None], int]:
+    return {(what, key): amount for what, key, amount in row["claimed"]}
+
+
+def _capacity(row: Mapping[str, Any], claimed: Mapping[tuple[str, str | None], int]) -> Capacity:
     takes_machines, storage_ids = row["state"] != "removing", _storage_ids(row["storage_pools"])
     pools = {  # of one that is not available, only what is claimed already is claimable
         name: resource_capacity(

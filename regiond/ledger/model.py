@@ -144,6 +144,7 @@ class HostCapacity:
     members share the `shared_pools`. `storage_ids` has those of storage pools, by name, whose space pools of the server
     can share. `is_open`: it takes new machines, so it is ready and not in maintenance.
     `takes_claims`: machines that it has can get more of it.
+    `claimed` has what its own machines claim of its server, by resource and key: that of a storage pool is its row id.
     """
 
     host_id: int
@@ -157,6 +158,7 @@ class HostCapacity:
     capacity: Capacity | None = None
     is_open: bool = False
     takes_claims: bool = True
+    claimed: Mapping[tuple[str, str | None], int] = field(factory=dict, repr=False)
 
 
 @frozen(kw_only=True)

@@ -48,7 +48,6 @@ from regiond.operations.own_operations import NO_OWN_OPERATIONS, OwnOperations
 from regiond.operations.service import Operations
 from regiond.racks.calls.host_calls import HostCalls
 from regiond.requests.caller import Caller
-from regiond.requests.long_list import LongList
 from regiond.requests.validation_messages import no_object
 
 FIND_DEADLINE_S = 20.0
@@ -76,18 +75,6 @@ class Machines(MachineSearches):
         """Returns the machines that the caller may see (no caller: all). For a few machines."""
         async with self._database.connection() as db:
             return await view_store.list_machines(db, wanted, caller=caller)
-
-    async def long_list(
-        self, wanted: MachineFilter, *, caller: Caller | None = None, owner_data: bool = True
-    ) -> LongList[MachineView]:
-        """Returns the machines that the caller may see, by id; with a limit, by hostname. Owner data on request."""
-
-        async def read(ids: Sequence[int]) -> tuple[MachineView, ...]:
-            async with self._database.connection() as db:
-                return await view_store.read_all(db, ids, caller=caller, owner_data=owner_data)
-
-        async with self._database.connection() as db:
-            return LongList(keys=await view_store.machine_ids(db, wanted, caller=caller), read=read)
 
     async def system_ids(self, wanted: MachineFilter, *, caller: Caller | None = None) -> Sequence[str]:
         """Returns the system ids of the machines of a filter that the caller may see."""

@@ -24,7 +24,7 @@ BUDGETS: Mapping[str, Counts] = {
     WITH_EVENTS: Counts(statements=28, round_trips=32, transactions=2, conversions=16),
     POWER_ON: Counts(statements=37, round_trips=41, transactions=2, conversions=28, answer_bytes=12_500),
     REFRESH: Counts(statements=36, round_trips=38, transactions=1, conversions=15),
-    MACHINES: Counts(statements=17, round_trips=17, transactions=0, conversions=600, answer_bytes=550_000),
+    MACHINES: Counts(statements=6, round_trips=6, transactions=0, conversions=400, answer_bytes=550_000),
     HOSTS: Counts(statements=5, round_trips=5, transactions=0, conversions=40, answer_bytes=40_000),
     OVERVIEW: Counts(statements=18, round_trips=18, transactions=0, conversions=0, answer_bytes=17_500),
     IDLE: Counts(statements=345, round_trips=401, transactions=28, conversions=1),

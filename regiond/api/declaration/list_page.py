@@ -16,13 +16,13 @@ from regiond.api.declaration.lists import (
     ListOptions,
     Order,
     Rank,
-    compact,
     has_text,
     identity_key,
     is_number,
     next_link,
 )
 from regiond.api.declaration.serializer import Serializer
+from regiond.api.json_text import compact
 from regiond.api.replies import JSON_UTF8, Reply, shown_text
 from regiond.requests.caller import Caller
 from regiond.requests.long_list import LongList

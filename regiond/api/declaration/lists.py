@@ -19,6 +19,7 @@ from common.errors import InvalidRequest
 from regiond.api.declaration.field_types import Integer, Text
 from regiond.api.declaration.fields import Field, Values
 from regiond.api.declaration.serializer import Schema
+from regiond.api.json_text import compact
 from regiond.api.replies import JSON_UTF8, Reply
 from regiond.requests.long_list import LongList
 
@@ -35,7 +36,6 @@ _NULL = 3  # the last, as in PostgreSQL
 TOTAL = "X-Total-Count"  # the number of objects on all pages
 CHUNK_BYTES = 64 * 1024
 MAX_OBJECTS = 100  # in a chunk: encoding them blocks the event loop for a few milliseconds
-compact = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 Rank = tuple[int, Any]  # what compares two JSON values of any types
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -31,7 +31,7 @@ from regiond.hosts.model import (
 )
 from regiond.hosts.numa.numa_usage import NumaAllocation
 from regiond.ledger.capacities import capacities_of_hosts
-from regiond.ledger.model import discrete_resources_of
+from regiond.ledger.model import HostCapacity, discrete_resources_of
 from regiond.racks.model import SupervisedHost
 from regiond.requests.audience import shown_to
 from regiond.requests.caller import Caller, visible_pool_ids
@@ -108,21 +108,24 @@ _STORAGE_POOLS = """
      order by h.id, p.id
 """
 
-# The resources of the guests in the host's project: MAAS's "used". Memory includes huge pages.
-_USED = """
+# What is used beside the claims of the host's own machines, which its capacity has: foreign guests in its project, and
+# the memory of guests in huge pages. Together they are MAAS's "used".
+_USED_BESIDE = """
     select h.id as host_id, c.resource, c.storage_pool_id, sum(c.amount)::bigint as amount
-      from vm_host h
-      join lateral (
-           select machine_id, guest_id, resource, storage_pool_id, amount from claim
-            where server_id = h.server_id and key is null
-            union all
-           select distinct b.machine_id, b.guest_id, 'memory_mib', null::integer, coalesce(m.memory_mib, g.memory_mib)
-             from claim b left join machine m on m.id = b.machine_id left join guest g on g.id = b.guest_id
-            where b.server_id = h.server_id and b.resource = 'huge_pages') c on true
+      from claim c
+      join guest g on g.id = c.guest_id
+      join vm_host h on h.server_id = c.server_id and h.project = g.project
+     where c.guest_id is not null and c.key is null and h.id = any($1::integer[])
+     group by h.id, c.resource, c.storage_pool_id
+     union all
+    select h.id, 'memory_mib', null, sum(coalesce(m.memory_mib, g.memory_mib))::bigint
+      from (select distinct server_id, machine_id, guest_id from claim
+             where key is not null and resource = 'huge_pages') c
+      join vm_host h on h.server_id = c.server_id
       left join machine m on m.id = c.machine_id
       left join guest g on g.id = c.guest_id
      where (m.host_id = h.id or g.project = h.project) and h.id = any($1::integer[])
-     group by h.id, c.resource, c.storage_pool_id
+     group by h.id
 """
 
 _NUMA_CLAIMS = """
@@ -132,17 +135,19 @@ _NUMA_CLAIMS = """
      order by c.id
 """
 
+_Used = tuple[str, int | None]  # a resource, and the row id of a storage pool
+
 
 async def list_hosts(db: Db, ids: Sequence[int], *, caller: Caller | None = None) -> tuple[HostView, ...]:
     """Returns the hosts with these ids that the caller may see, as it may see them, by id, in four queries."""
-    capacities = {one.host_id: one.capacity for one in await capacities_of_hosts(db, ids)}
-    pools, used = defaultdict(list), defaultdict(list)
-    for row in await db.fetch(_USED, ids):
-        used[row["host_id"]].append(row)
+    capacities = {one.host_id: one for one in await capacities_of_hosts(db, ids)}
+    pools, used = defaultdict(list), {host_id: _used_by_machines(one) for host_id, one in capacities.items()}
+    for row in await db.fetch(_USED_BESIDE, ids):
+        used[row["host_id"]][row["resource"], row["storage_pool_id"]] += row["amount"]
     for row in await db.fetch(_STORAGE_POOLS, ids):
         pools[row["host_id"]].append(row)
     rows = await db.fetch(_HOSTS, ids)
-    found = tuple(_host(row, pools[row["id"]], used[row["id"]], capacities.get(row["id"])) for row in rows)
+    found = tuple(_host(row, pools[row["id"]], used[row["id"]], capacities[row["id"]].capacity) for row in rows)
     return shown_to(caller, tuple(one for one in found if caller is None or caller.may_view(one.pool.id)))
 
 
@@ -240,10 +245,21 @@ async def numa_allocations(db: Db, host_id: int) -> tuple[NumaAllocation, ...]:
     )
 
 
+def _used_by_machines(host: HostCapacity) -> Counter[_Used]:
+    """Returns what they use by resource and storage pool, without what has a key, such as pinned cores."""
+    return Counter(
+        {
+            (resource, int(key) if key and resource == "storage_bytes" else None): amount
+            for (resource, key), amount in host.claimed.items()
+            if key is None or resource == "storage_bytes"
+        }
+    )
+
+
 def _host(
-    row: asyncpg.Record, pools: list[asyncpg.Record], used: list[asyncpg.Record], capacity: Capacity | None
+    row: asyncpg.Record, pools: list[asyncpg.Record], used: Counter[_Used], capacity: Capacity | None
 ) -> HostView:
-    used_bytes = {claim["storage_pool_id"]: claim["amount"] for claim in used if claim["storage_pool_id"] is not None}
+    used_bytes = {pool_id: amount for (_, pool_id), amount in used.items() if pool_id is not None}
     of_pool = {} if capacity is None else capacity.storage_pools
     storage_pools = tuple(
         _storage_pool(pool, _beside(pool, pools), used_bytes, of_pool.get(pool["name"], NOTHING)) for pool in pools
@@ -251,7 +267,7 @@ def _host(
     return of_row(
         HostView,
         row,
-        **_amounts(row, storage_pools, used),
+        **_amounts(row, storage_pools, used, sum(used_bytes.values())),
         capacity=capacity,
         driver=DriverType(row["driver"]),
         autostart=None if row["autostart"] is None else Autostart(row["autostart"]),
@@ -274,20 +290,17 @@ def _host(
     )
 
 
-def _amounts(row: asyncpg.Record, pools: Iterable[StoragePoolView], used: Iterable[asyncpg.Record]) -> dict[str, Any]:
+def _amounts(
+    row: asyncpg.Record, pools: Iterable[StoragePoolView], used: Counter[_Used], used_bytes: int
+) -> dict[str, Any]:
     """Returns `total` (None before the first successful refresh), `used` and `claimed`."""
-    by_resource: Mapping[str, Any] = {claim["resource"]: claim["amount"] for claim in used}
     total = None
     if row["server_id"] is not None:
         storage_bytes = storage_bytes_of(pools, lambda pool: pool.used_bytes)
         total = Amounts(cores=row["cores"], memory_mib=row["memory_mib"], storage_bytes=storage_bytes)
     return {
         "total": total,
-        "used": Amounts(
-            cores=by_resource.get("cores", 0),
-            memory_mib=by_resource.get("memory_mib", 0),
-            storage_bytes=sum(claim["amount"] for claim in used if claim["storage_pool_id"] is not None),
-        ),
+        "used": Amounts(cores=used["cores", None], memory_mib=used["memory_mib", None], storage_bytes=used_bytes),
         "claimed": Amounts(
             cores=row["cores_claimed"] or 0,
             memory_mib=row["memory_mib_claimed"] or 0,

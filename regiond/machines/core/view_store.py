@@ -24,7 +24,7 @@ from regiond.machines.values.disks import DiskView
 from regiond.machines.values.model import AffinityMembership, MachineView
 from regiond.machines.values.nics import NicView
 from regiond.machines.values.power import WantedPower
-from regiond.machines.values.search import MachineFilter
+from regiond.machines.values.search import MachineFilter, PageOfIds
 from regiond.machines.values.states import MachineState
 from regiond.requests.caller import Caller, seen_by
 
@@ -88,18 +88,22 @@ _LIST = _SELECT + _MATCHES + " order by m.id"
 _IDS = f"select array(select m.id from machine m {_MATCHES} order by m.id)"  # noqa: S608  # our own texts
 _SYSTEM_IDS = f"select array(select m.system_id from machine m {_MATCHES} order by m.id)"  # noqa: S608
 _NEXT = _MATCHES + " and ($14::text is null or m.hostname > $14)"
-_IDS_OF_PAGE = f"""
-    select array(select m.id from machine m {_NEXT} order by m.hostname limit $15)
-"""  # noqa: S608
+_ON_PAGE = f"select m.id, m.hostname from machine m {_NEXT} order by m.hostname limit $15 + 1"  # noqa: S608
 # One index scan for each host: a single scan by hostname could read all other machines before it fills the page.
-_IDS_OF_PAGE_OF_HOSTS = f"""
-    select array(
-        select m.id from vm_host wanted
-         cross join lateral (
-               select m.id, m.hostname from machine m {_NEXT} and m.host_id = wanted.id
-                order by m.hostname limit $15) m
-         where wanted.name = any($6) order by m.hostname limit $15)
+_ON_PAGE_OF_HOSTS = f"""
+    select m.id, m.hostname from vm_host wanted
+     cross join lateral (
+           select m.id, m.hostname from machine m {_NEXT} and m.host_id = wanted.id
+            order by m.hostname limit $15 + 1) m
+     where wanted.name = any($6) order by m.hostname limit $15 + 1
 """  # noqa: S608
+_PAGE = f"""
+    select (select count(*) from machine m {_MATCHES}) as total, array(select id from page order by hostname) as ids,
+           (select hostname from page order by hostname offset $15 - 1 limit 1) as last
+"""  # noqa: S608
+_HOSTNAME_OF_LAST = """
+    select hostname from machine where id = any($1::integer[]) order by array_position($1, id) desc limit 1
+"""
 _OF_IDS = f"""
       from unnest($1::integer[]) with ordinality wanted (id, position)
       join machine m on m.id = wanted.id {_JOINS} order by wanted.position
@@ -150,24 +154,36 @@ async def list_machines(db: Db, wanted: MachineFilter, *, caller: Caller | None 
     Use it for a few machines, and `machine_ids` for long lists.
     """
     if wanted.limit is not None:
-        return await read_all(db, await machine_ids(db, wanted, caller=caller), caller=caller)
+        return await read_all(db, (await page_of(db, wanted, limit=wanted.limit, caller=caller)).ids, caller=caller)
     narrowed = await criteria_store.narrowed(db, wanted)
     rows = [] if narrowed is None else await db.fetch(_LIST, *_arguments(narrowed, caller))
     return await _with_devices(db, rows, caller)
 
 
 async def machine_ids(db: Db, wanted: MachineFilter, *, caller: Caller | None = None) -> list[int]:
-    """Returns the row ids of the machines that the caller may see ordered by id; with a limit, by hostname."""
+    """Returns the row ids of the machines that the caller may see, in their order; ignores the limit of `wanted`."""
+    narrowed = await criteria_store.narrowed(db, wanted)
+    found: list[int] = [] if narrowed is None else await db.fetchval(_IDS, *_arguments(narrowed, caller))
+    return found
+
+
+async def page_of(db: Db, wanted: MachineFilter, *, limit: int, caller: Caller | None = None) -> PageOfIds:
+    """Returns the first machines after `wanted.after`, by hostname, that the caller may see, in one query."""
     narrowed = await criteria_store.narrowed(db, wanted)
     if narrowed is None:
-        return []
-    arguments = _arguments(narrowed, caller)
-    if wanted.limit is None:
-        found: list[int] = await db.fetchval(_IDS, *arguments)
-    else:
-        page = _IDS_OF_PAGE_OF_HOSTS if wanted.hosts else _IDS_OF_PAGE
-        found = await db.fetchval(page, *arguments, wanted.after, wanted.limit)
-    return found
+        return PageOfIds(ids=(), total=0)
+    page = _ON_PAGE_OF_HOSTS if wanted.hosts else _ON_PAGE
+    statement = f"with page as ({page}) {_PAGE}"
+    (row,) = await db.fetch(statement, *_arguments(narrowed, caller), wanted.after, limit)
+    return PageOfIds(
+        ids=row["ids"][:limit], total=row["total"], next_after=row["last"] if len(row["ids"]) > limit else None
+    )
+
+
+async def hostname_of_last(db: Db, ids: Sequence[int]) -> str:
+    """Returns the hostname of the last of these machines that still exists; empty if none does."""
+    found: str | None = await db.fetchval(_HOSTNAME_OF_LAST, ids)
+    return found or ""
 
 
 async def is_where_it_was(db: Db, machine: MachineView) -> bool:

@@ -1,22 +1,53 @@
-"""Searches for machines that other rooms call; Machines has these methods."""
+"""Lists of machines, and searches for them, that other rooms call; Machines has these methods."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from regiond.db.pool import Database
+from regiond.machines.core import view_store
 from regiond.machines.searches import page_store
 from regiond.machines.searches.search import names_store
 from regiond.machines.searches.search.fields import MACHINE_FIELDS
-from regiond.machines.values.model import MachinePage
-from regiond.machines.values.search import GroupSizes, MachineSearch
+from regiond.machines.values.model import MachinePage, MachineView
+from regiond.machines.values.search import GroupSizes, MachineFilter, MachineSearch, PageOfIds
 from regiond.requests.caller import Caller
+from regiond.requests.long_list import LongList
 from regiond.requests.search_query import SearchQuery, names_used, parse, resolved
 
 
 class MachineSearches:
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def long_list(
+        self, wanted: MachineFilter, *, caller: Caller | None = None, owner_data: bool = True
+    ) -> LongList[MachineView]:
+        """Returns the machines that the caller may see, by id, without a limit. Owner data on request."""
+        async with self._database.connection() as db:
+            ids = await view_store.machine_ids(db, wanted, caller=caller)
+        return self.of_ids(ids, caller=caller, owner_data=owner_data)
+
+    def of_ids(
+        self, ids: Sequence[int], *, caller: Caller | None = None, owner_data: bool = True
+    ) -> LongList[MachineView]:
+        """Returns the machines with these row ids, which the caller may see, in their order."""
+
+        async def read(batch: Sequence[int]) -> tuple[MachineView, ...]:
+            async with self._database.connection() as db:
+                return await view_store.read_all(db, batch, caller=caller, owner_data=owner_data)
+
+        return LongList(keys=ids, read=read)
+
+    async def page_of_ids(self, wanted: MachineFilter, *, limit: int, caller: Caller | None = None) -> PageOfIds:
+        """Returns the first machines that the caller may see, by hostname, after that of `wanted.after`."""
+        async with self._database.connection() as db:
+            return await view_store.page_of(db, wanted, limit=limit, caller=caller)
+
+    async def hostname_of_last(self, ids: Sequence[int]) -> str:
+        """Returns the hostname of the last of these machines that still exists; empty if none does."""
+        async with self._database.connection() as db:
+            return await view_store.hostname_of_last(db, ids)
 
     async def read_query(self, text: str, *, caller: Caller | None = None) -> SearchQuery:
         """Returns the query of a text. Raises InvalidRequest for the field `q`, with what exists instead."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from attrs import field, frozen
@@ -35,6 +35,18 @@ class MachineFilter:
     criteria: MachineCriteria = field(factory=MachineCriteria)
     after: str | None = None
     limit: int | None = None
+
+
+@frozen(kw_only=True)
+class PageOfIds:
+    """The row ids of a page of machines, and the number of those on all pages.
+
+    `next_after` is the hostname of the last one, if another machine follows.
+    """
+
+    ids: Sequence[int]
+    total: int
+    next_after: str | None = None
 
 
 class MachineColumn(StrEnum):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from attrs import evolve
-
 from regiond.api.replies import Reply
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.machines.values.search import MachineFilter
 from regiond.ui.lists.export import export
 from regiond.ui.machines.machine_search import read_search, scope_of
 from regiond.ui.rendering.page import Page, Visit
@@ -22,8 +19,7 @@ async def show(visit: Visit) -> Reply:
     request, machines = visit.request, visit.services.machines
     search = await read_search(visit, request, await scope_of(visit, request.option("within")))
     ids = await machines.ordered_ids(search, caller=visit.caller)
-    found = evolve(await machines.long_list(MachineFilter(limit=1), caller=visit.caller), keys=ids)
-    return await export(visit, "vms", found, MACHINE_JSON.encode, COLUMNS)
+    return await export(visit, "vms", machines.of_ids(ids, caller=visit.caller), MACHINE_JSON.encode, COLUMNS)
 
 
 PAGES = (Page(path="vms/export", handle=show),)

@@ -11,7 +11,7 @@ from regiond.api.declaration.endpoint import Call
 from regiond.api.declaration.field_types import Integer, Text
 from regiond.api.declaration.fields import Field
 from regiond.api.declaration.list_page import Page
-from regiond.api.declaration.lists import MAX_LIMIT, ListOptions
+from regiond.api.declaration.lists import MAX_LIMIT, MAX_OBJECTS, ListOptions
 from regiond.api.resources.machines.machine_filters import machine_filter, names_only_ids
 from regiond.api.resources.shared.lookups import hosts_as_machines
 from regiond.machines.searches.search.fields import MACHINE_FIELDS
@@ -60,28 +60,37 @@ async def list_machines(call: Call) -> Page[MachineView]:
         known = ", ".join(_COLUMNS)
         raise InvalidRequest.of({"sort": [f"There is no key {options.sort[:60]!r} to sort by; use {known}."]})
     wanted = await machine_filter(call.services, values)
+    names_devices = bool(values["storage"] or values["interfaces"])
+    if options.limit is not None and not (options.sort or options.text or names_devices):
+        return await _page(call, evolve(wanted, after=options.after or None), options.limit)
     every = await _long_list(call, wanted)
     if options.is_plain and names_only_ids(values):
         hosts = await hosts_as_machines(call.services, values["id"])
         if hosts:
             both = (*[one async for batch in every.batches() for one in batch], *hosts)
             return Page(found=LongList.of(both), total=len(both))
-    names_devices = bool(values["storage"] or values["interfaces"])
     if names_devices:
         every = evolve(every, keys=await _with_devices(call, every))
-    if options.sort or options.text or (not options.is_plain and (names_devices or options.limit is None)):
-        every = evolve(every, keys=await _ordered(call, every, options))
-        found = await _after(call, every, options)
-    elif options.limit is not None:
-        # one page in the order of hostnames, from an index, and one machine more
-        found = await _long_list(call, evolve(wanted, limit=options.limit + 1, after=options.after or None))
-    else:
-        found = every
+    if options.is_plain:
+        return Page(found=every, total=len(every.keys))
+    every = evolve(every, keys=await _ordered(call, every, options))
+    found = await _after(call, every, options)
     page = found if options.limit is None else evolve(found, keys=found.keys[: options.limit])
+    is_last = len(found.keys) == len(page.keys)
     return Page(
         found=page,
         total=len(every.keys),
-        next=("after", await _last_hostname(page)) if len(found.keys) > len(page.keys) else None,
+        next=None if is_last else ("after", await call.services.machines.hostname_of_last(page.keys)),
+    )
+
+
+async def _page(call: Call, wanted: MachineFilter, limit: int) -> Page[MachineView]:
+    """A page in the order of hostnames, from an index."""
+    page = await call.services.machines.page_of_ids(wanted, limit=limit, caller=call.caller)
+    return Page(
+        found=evolve(call.services.machines.of_ids(page.ids, caller=call.caller), batch=MAX_OBJECTS),
+        total=page.total,
+        next=None if page.next_after is None else ("after", page.next_after),
     )
 
 
@@ -112,9 +121,3 @@ async def _ordered(call: Call, every: LongList[MachineView], options: ListOption
     )
     wanted = frozenset(every.keys)
     return [one for one in await call.services.machines.ordered_ids(search, caller=call.caller) if one in wanted]
-
-
-async def _last_hostname(page: LongList[MachineView]) -> str:
-    """Returns the hostname of the last machine of the page that still exists."""
-    machines = await page.read(page.keys[-page.batch :])
-    return machines[-1].hostname if machines else ""

@@ -9,12 +9,11 @@ from functools import lru_cache
 from regiond.api.compression import packed
 from regiond.api.declaration import crud
 from regiond.api.declaration.endpoint import Call, Endpoint, Resource, Result, SiteInfo
-from regiond.api.declaration.lists import compact
 from regiond.api.declaration.serializer import OBJECT
 from regiond.api.description.describe import describe
 from regiond.api.description.openapi import openapi
 from regiond.api.etags import etag_of
-from regiond.api.json_text import indented
+from regiond.api.json_text import compact, indented
 from regiond.api.replies import Reply
 from regiond.api.serializers.version import VERSION_JSON
 from regiond.requests.caller import Permission
