@@ -38,7 +38,10 @@ _DEFAULTS = {
 _KNOWN = """
 from attrs import fields
 from rackd.settings import RackSettings
-from regiond.process.settings import RegionSettings
+try:
+    from regiond.process.settings import RegionSettings
+except ImportError:  # release 1.0.0
+    from regiond.settings import RegionSettings
 print(*(one.name for kind in (RackSettings, RegionSettings) for one in fields(kind)))
 """
 _HOST_CALL = re.compile(r'\{[^{}]*"host_call_started"[^{}]*\}')
