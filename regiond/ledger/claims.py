@@ -98,7 +98,7 @@ async def limit_later_locks(db: Db) -> None:
 
 
 async def claim_batch(db: Db, demands: Sequence[Demand]) -> ClaimResult:
-    """Adds the demands to the running totals. The caller holds the locks (`lock_hosts`) and calls `write_claims`.
+    """Adds the demands to the running totals. The caller holds the locks (`lock_hosts`) and writes the claims.
 
     If the demands on one server do not all fit, none of them changes it. Raises OutOfCapacity if a storage pool
     does not exist or belongs to another server; the caller's transaction must then roll back.

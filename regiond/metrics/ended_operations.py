@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from regiond.operations.model import Operation, OperationState
+from regiond.operations.model import Operation
 
 _BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 
@@ -24,9 +24,9 @@ class OperationMetrics:
             ("kind",), registry=registry, buckets=_BUCKETS_S,
         )  # fmt: skip
 
-    def ended(self, operation: Operation, state: OperationState) -> None:
-        """Counts an operation that has ended in `state` now. `operation` may have an earlier state."""
+    def ended(self, operation: Operation) -> None:
+        """Counts an operation that has ended now."""
         kind = operation.kind.value
-        self._ended.labels(kind, state.value).inc()
+        self._ended.labels(kind, operation.state.value).inc()
         duration_s = (datetime.now(UTC) - operation.created_at).total_seconds()  # the database's clock may be ahead
         self._duration.labels(kind).observe(max(0.0, duration_s))

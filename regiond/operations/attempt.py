@@ -34,10 +34,10 @@ UNDO_BUSY_S = 2.0  # longest time between checks of undoing that waits for anoth
 _CANCELLED = ErrorRecord(code="cancelled", message="The operation was cancelled.")
 
 
-OnEnded = Callable[[Operation, OperationState], None]  # with the state in which the operation ended
+OnEnded = Callable[[Operation], None]  # as it has ended
 
 
-def ignore_end(_: Operation, state: OperationState) -> None:
+def ignore_end(_: Operation) -> None:
     """An OnEnded that does nothing."""
 
 
@@ -227,20 +227,21 @@ class Attempt:
         operation = self._operation
         state = advance(operation.state, event)
 
-        async def write(db: Db) -> None:
+        async def write(db: Db) -> Operation:
             error = None if outcome.error is None else _error_record(outcome.error, operation)
             ended = await lease_store.finish(
                 db, operation, self._owner, state, result=outcome.result, undone=outcome.undone, error=error
             )
-            if not ended:
+            if ended is None:
                 raise LeaseLost
             if outcome.record is not None:
                 await outcome.record(db)
             if operation.parent_id is not None:
                 await lease_store.wake_parent(db, operation.parent_id)
+            return ended
 
-        await self._database.in_transaction(write)  # removing a host can deadlock with operations that end on it
-        self._on_ended(operation, state)
+        # Removing a host can deadlock with operations that end on it.
+        self._on_ended(await self._database.in_transaction(write))
         code = operation.error_code if state is not OperationState.SUCCEEDED else None
         self._spans.end(state.value, code)
         log.info(

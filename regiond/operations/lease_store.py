@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db
@@ -184,10 +184,12 @@ _FINISH = """
                error_details = case when $4 = 'succeeded' then null
                                     else coalesce($9, error_details) - 'undo_waits_for' end
          where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
-        returning id, attempt
+        returning id, attempt, step, cancel_requested, finished_at, error_code, error_message, error_details
+    ), logged as (
+        insert into operation_log (operation_id, attempt, message, details)
+        select id, attempt, $4, jsonb_build_object('undone', $6::text[]) from ended
     )
-    insert into operation_log (operation_id, attempt, message, details)
-    select id, attempt, $4, jsonb_build_object('undone', $6::text[]) from ended
+    select step, cancel_requested, finished_at, error_code, error_message, error_details from ended
 """
 
 # Resets everything except the attempt number, which orders all attempts as a fencing token.
@@ -315,11 +317,15 @@ async def finish(
     result: Mapping[str, Any],
     undone: Iterable[str],
     error: ErrorRecord | None = None,
-) -> bool:
-    """Ends the operation, and says so in its log. `error` replaces the error that is stored."""
-    lease = (operation.id, operation.attempt, owner)
+) -> Operation | None:
+    """Ends the operation, and says so in its log. `error` replaces the error that is stored.
+
+    Returns the operation as it has ended; None if `owner` does not hold this attempt.
+    """
+    lease, undone = (operation.id, operation.attempt, owner), tuple(undone)
     code, message, details = (error.code, error.message, dict(error.details)) if error else (None, None, None)
-    return _inserted(await db.execute(_FINISH, *lease, state.value, dict(result), list(undone), code, message, details))
+    row = await db.fetchrow(_FINISH, *lease, state.value, dict(result), list(undone), code, message, details)
+    return None if row is None else evolve(operation, state=state, result=dict(result), undone=undone, **row)
 
 
 async def requeue(db: Db, operation: Operation, owner: UUID, state: OperationState) -> bool:

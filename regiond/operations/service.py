@@ -6,7 +6,7 @@ Functions that take `db` join the caller's transaction.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -29,6 +29,7 @@ from regiond.requests.caller import Caller
 from regiond.requests.deletion_plan import DeletionPlan
 
 _FIRST_POLL_S, _POLL_S = 1.0, 5.0  # the fallback if a notification was lost
+_KEEP_SUBJECT = (OperationKind.COMPOSE, OperationKind.POWER)
 REMEMBERED = 1000  # operations that have just ended: a request waits for one that it opened milliseconds before
 
 
@@ -53,7 +54,7 @@ class Operations:
         self._database = database
         self._settle_abandoned = settle_abandoned
         self._waiters: dict[int, set[asyncio.Event]] = defaultdict(set)
-        self._ended: deque[int] = deque(maxlen=REMEMBERED)
+        self._ended: dict[int, Operation | None] = {}  # with the operation if this process ended it
 
     list = reading(list_operations)
     count = reading(store.count_operations)
@@ -90,7 +91,7 @@ class Operations:
                     await _wait_at_most(changed.wait(), _FIRST_POLL_S)
                 while True:
                     changed.clear()
-                    operation = await self.read(operation_id)
+                    operation = self._ended.get(operation_id) or await self.read(operation_id)
                     if operation.state.ended:
                         return store.as_shown_to(caller, operation)
                     await _wait_at_most(changed.wait(), _POLL_S)
@@ -158,9 +159,22 @@ class Operations:
     def on_state_changed(self, operation_id: int, state: str) -> None:
         """Handles a database notification: wakes the waiters for the end of the operation."""
         if OperationState(state).ended:
-            self._ended.append(operation_id)
-            for waiter in self._waiters.get(operation_id, ()):
-                waiter.set()
+            self._note_end(operation_id, self._ended.get(operation_id))
+
+    def on_ended(self, operation: Operation) -> None:
+        """Gives an operation that this process has just ended to those who wait for it, or soon will.
+
+        The row of another kind can differ: with a machine or a host that is removed, its reference to it ends.
+        """
+        if operation.kind in _KEEP_SUBJECT and operation.state is OperationState.SUCCEEDED:
+            self._note_end(operation.id, operation)
+
+    def _note_end(self, operation_id: int, operation: Operation | None) -> None:
+        self._ended[operation_id] = operation
+        if len(self._ended) > REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+        for waiter in self._waiters.get(operation_id, ()):
+            waiter.set()
 
     def recheck(self) -> None:
         """Makes every waiter query its operation again, since notifications may have been lost."""

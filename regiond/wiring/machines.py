@@ -61,6 +61,7 @@ from regiond.metrics.service import RegionMetrics
 from regiond.operations import wait_store
 from regiond.operations.engine import Engine
 from regiond.operations.handler import OperationHandler
+from regiond.operations.model import Operation
 from regiond.operations.own_operations import OwnOperations
 from regiond.operations.service import Operations
 from regiond.process.advertised_addresses import AdvertisedAddresses
@@ -227,11 +228,16 @@ def wire_engine(
         ),
         *[one for built in extensions for one in built.handlers],
     )
+
+    def ended(operation: Operation) -> None:
+        metrics.operations.ended(operation)
+        layer.operations.on_ended(operation)
+
     return Engine(
         storage.database,
         rack_layer.heartbeat.region_id,
         handlers,
-        on_ended=metrics.operations.ended,
+        on_ended=ended,
         tracer=storage.tracer,
         own_operations=layer.own_operations,
     )

@@ -8,6 +8,7 @@ import asyncpg
 from attrs import frozen
 
 from common.errors import InvalidRequest, NotFound, WrongState
+from common.values import PowerState
 from regiond.db.pool import Db, of_row
 from regiond.machines.values.lifecycle import (
     NEXT,
@@ -32,6 +33,17 @@ _SET_STATE = """
        set state = $2, settled_at = case when $3 then clock_timestamp() else settled_at end,
            missing_since = case when $2 = 'missing' then coalesce(missing_since, clock_timestamp()) end
      where id = $1
+"""
+# With the power in which the compose leaves it: from now on it should be so, as `store.set_power` says.
+_END_COMPOSE = """
+    update machine
+       set state = case when owner_id is not null or as_found then $4 else $3 end, settled_at = clock_timestamp(),
+           power_state = $5, wanted_power = $6,
+           wanted_power_at = case when $6::text is not null then clock_timestamp() end,
+           wanted_power_by = case when $6::text is not null then 'compose' end,
+           wanted_power_user = case when $6::text is not null then $7 end, stopped_with = null, start_tries = 0
+     where id = $1 and state = $2
+    returning true
 """
 _SET_OWNER = "update machine set owner_id = $2, agent_name = $3 where id = $1"
 # What was used and not emptied has data of its owner, who counts as its maker: nobody else gets it. Administrators
@@ -85,6 +97,7 @@ _DEPLOYMENT = """
       from machine m left join deployment d on d.machine_id = m.id
      where m.id = $1
 """
+_COMPOSED = next_state(MachineState.COMPOSING, MachineEvent.COMPOSED)
 _UNLISTED = (MachineState.MISSING, MachineState.NEW)  # the host did not list the machine's guest
 _IS_LISTED = "select exists (select from guest where machine_id = $1)"
 _OWNER = "select a.username from machine m left join account a on a.id = m.owner_id where m.id = $1"
@@ -114,10 +127,6 @@ class Locked:
 
     state: MachineState
     owned: bool
-
-
-def locked_of(row: asyncpg.Record) -> Locked:
-    return Locked(state=MachineState(row["state"]), owned=row["owned"])
 
 
 async def apply_event(db: Db, machine_id: int, event: MachineEvent) -> MachineState:
@@ -163,18 +172,15 @@ async def end_removal(db: Db, machine_id: int, *, cancelled: bool, was: MachineS
     return state
 
 
-async def end_compose(db: Db, machine_id: int, machine: Locked | None) -> MachineState:
-    """Ends the compose of a machine and returns its state: ready, or allocated if it has an owner already.
+async def end_compose(db: Db, machine_id: int, power: PowerState, username: str | None) -> None:
+    """Ends a compose that leaves the machine so: it is ready, or allocated if it has an owner already.
 
-    Raises as `apply_event`; NotFound for None.
+    Raises as `apply_event`.
     """
-    if machine is None:
-        raise _deleted(machine_id)
-    state = next_state(machine.state, MachineEvent.COMPOSED)
-    if machine.owned:
-        state = next_state(state, MachineEvent.ALLOCATED)
-    await db.execute(_SET_STATE, machine_id, state.value, True)
-    return state
+    wanted = power.value if power in (PowerState.ON, PowerState.OFF) else None
+    states = (MachineState.COMPOSING.value, _COMPOSED.value, next_state(_COMPOSED, MachineEvent.ALLOCATED).value)
+    if not await db.fetchval(_END_COMPOSE, machine_id, *states, power.value, wanted, username):
+        next_state((await _locked(db, machine_id)).state, MachineEvent.COMPOSED)
 
 
 async def allocate(db: Db, machine_id: int, caller: Caller, agent_name: str) -> bool:
@@ -291,7 +297,7 @@ async def _locked(db: Db, machine_id: int) -> Locked:
     row = await db.fetchrow(_LOCK, machine_id)
     if row is None:
         raise _deleted(machine_id)
-    return locked_of(row)
+    return Locked(state=MachineState(row["state"]), owned=row["owned"])
 
 
 def _deleted(machine_id: int) -> NotFound:

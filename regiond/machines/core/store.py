@@ -10,21 +10,17 @@ from attrs import frozen
 from common.values import PowerState
 from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db, of_row
-from regiond.machines.core.lifecycle_store import Locked, ended_stock, locked_of
+from regiond.machines.core.lifecycle_store import ended_stock
 from regiond.machines.values.power import EndedStock, GuestPowerChange, PowerRequest
 from regiond.operations.model import Operation
 
-_POWER = """
-    update machine set power_state = $2, settled_at = clock_timestamp() where id = $1
-    returning state, owner_id is not null or as_found as owned
-"""
+_POWER = "update machine set power_state = $2, settled_at = clock_timestamp() where id = $1"
 # A request for power says what the machine should be, also if it was so already.
 _ASKED_POWER = """
     update machine
        set power_state = $2, settled_at = clock_timestamp(), wanted_power = $2, wanted_power_at = clock_timestamp(),
            wanted_power_by = $3, wanted_power_user = $4, stopped_with = null, start_tries = 0
      where id = $1
-    returning state, owner_id is not null or as_found as owned
 """
 _ANNOUNCE = "update machine set announced = true where id = $1 returning true"
 _GUEST_OF = "select guest_key, name from guest where machine_id = $1"
@@ -144,18 +140,16 @@ class IdentifierTaken(Exception):
         self.constraint = constraint
 
 
-async def set_power(db: Db, machine_id: int, power_state: PowerState, asked_by: Operation) -> Locked | None:
+async def set_power(db: Db, machine_id: int, power_state: PowerState, asked_by: Operation) -> None:
     """Records the power state in which the operation leaves the machine: from now on it should be so.
 
-    A start after the host was away changes nothing of what the machine should be. Returns the machine, which is locked
-    now; None if it was deleted.
+    A start after the host was away changes nothing of what the machine should be.
     """
     after_host = asked_by.kind is OperationKind.POWER and asked_by.request_as(PowerRequest).after_host
     if after_host or power_state not in (PowerState.ON, PowerState.OFF):
-        row = await db.fetchrow(_POWER, machine_id, power_state.value)
+        await db.execute(_POWER, machine_id, power_state.value)
     else:
-        row = await db.fetchrow(_ASKED_POWER, machine_id, power_state.value, asked_by.kind.value, asked_by.username)
-    return None if row is None else locked_of(row)
+        await db.execute(_ASKED_POWER, machine_id, power_state.value, asked_by.kind.value, asked_by.username)
 
 
 async def set_listed_power(db: Db, machine_id: int, power_state: str) -> EndedStock | None:

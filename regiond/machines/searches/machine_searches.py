@@ -26,12 +26,9 @@ class MachineSearches:
         """Returns the machines that the caller may see, by id, without a limit. Owner data on request."""
         async with self._database.connection() as db:
             ids = await view_store.machine_ids(db, wanted, caller=caller)
-        return self.of_ids(ids, caller=caller, owner_data=owner_data)
+        return self._of_ids(ids, caller, owner_data=owner_data)
 
-    def of_ids(
-        self, ids: Sequence[int], *, caller: Caller | None = None, owner_data: bool = True
-    ) -> LongList[MachineView]:
-        """Returns the machines with these row ids, which the caller may see, in their order."""
+    def _of_ids(self, ids: Sequence[int], caller: Caller | None, *, owner_data: bool = True) -> LongList[MachineView]:
 
         async def read(batch: Sequence[int]) -> tuple[MachineView, ...]:
             async with self._database.connection() as db:
@@ -39,10 +36,13 @@ class MachineSearches:
 
         return LongList(keys=ids, read=read)
 
-    async def page_of_ids(self, wanted: MachineFilter, *, limit: int, caller: Caller | None = None) -> PageOfIds:
+    async def by_hostname(
+        self, wanted: MachineFilter, *, limit: int, caller: Caller | None = None
+    ) -> tuple[LongList[MachineView], PageOfIds]:
         """Returns the first machines that the caller may see, by hostname, after that of `wanted.after`."""
         async with self._database.connection() as db:
-            return await view_store.page_of(db, wanted, limit=limit, caller=caller)
+            page = await view_store.page_of(db, wanted, limit=limit, caller=caller)
+        return self._of_ids(page.ids, caller), page
 
     async def hostname_of_last(self, ids: Sequence[int]) -> str:
         """Returns the hostname of the last of these machines that still exists; empty if none does."""
@@ -78,3 +78,7 @@ class MachineSearches:
         """Returns the row ids of all machines of a search that the caller may see, in its order, for a long list."""
         async with self._database.connection() as db:
             return await page_store.ordered_ids(db, wanted, caller=caller)
+
+    async def ordered(self, wanted: MachineSearch, *, caller: Caller | None = None) -> LongList[MachineView]:
+        """Returns all machines of a search that the caller may see, in its order."""
+        return self._of_ids(await self.ordered_ids(wanted, caller=caller), caller)

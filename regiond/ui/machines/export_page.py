@@ -18,8 +18,7 @@ COLUMNS = (
 async def show(visit: Visit) -> Reply:
     request, machines = visit.request, visit.services.machines
     search = await read_search(visit, request, await scope_of(visit, request.option("within")))
-    ids = await machines.ordered_ids(search, caller=visit.caller)
-    return await export(visit, "vms", machines.of_ids(ids, caller=visit.caller), MACHINE_JSON.encode, COLUMNS)
+    return await export(visit, "vms", await machines.ordered(search, caller=visit.caller), MACHINE_JSON.encode, COLUMNS)
 
 
 PAGES = (Page(path="vms/export", handle=show),)

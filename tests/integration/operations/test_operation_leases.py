@@ -47,13 +47,11 @@ async def test_a_leased_operation_is_acquired_only_after_its_lease_lapses(databa
 
 async def test_an_attempt_that_lost_its_lease_writes_nothing(database: Database) -> None:
     """A region freezes during a step and resumes after another region has continued the operation."""
-    paused, counted = PausedStep(), list[OperationState]()
+    paused, counted = PausedStep(), list[Operation]()
     operation_id = await open_operation(database)
     frozen = uuid4()
     (held,) = await acquire(database, frozen)
-    attempt = Attempt(
-        database, frozen, ScriptedHandler(on_run=paused), held, on_ended=lambda _, state: counted.append(state)
-    )
+    attempt = Attempt(database, frozen, ScriptedHandler(on_run=paused), held, on_ended=counted.append)
     late = asyncio.create_task(attempt.run())
     await paused.started.wait()
     await lapse_lease(database, operation_id)

@@ -9,6 +9,8 @@ import pytest
 from regiond.operations import lease_store
 from regiond.operations.engine import MAX_RUNNING_PER_HOST, Engine
 from regiond.operations.lease_store import Acquired
+from regiond.operations.model import Operation
+from regiond.operations.service import Operations
 from tests.deployment.deployment import Deployment
 from tests.integration.support.rigs.scripted_operations import lapse_lease
 
@@ -44,6 +46,26 @@ async def test_a_compose_that_its_process_never_began_is_taken_over(
     assert await innkeeper.ended(operation_id) == "succeeded"
     assert (await innkeeper.get(f"operations/{operation_id}/"))["attempt"] == 2
     assert innkeeper.simulated_guests() == ["web"]
+
+
+async def test_callers_get_an_operation_that_ended_here_as_its_row_is(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, ended = await innkeeper.add_simulated(), list[Operation]()
+    on_ended = Operations.on_ended
+
+    def noted(operations: Operations, operation: Operation) -> None:
+        ended.append(operation)
+        on_ended(operations, operation)
+
+    monkeypatch.setattr(Operations, "on_ended", noted)
+    machine = f"machines/{(await innkeeper.compose(host['id'], hostname='web'))['system_id']}/"
+    assert (await innkeeper.post(machine, op="power_on"))["power_state"] == "on"
+    assert [one.kind for one in ended] == ["compose", "power"]
+    operations = innkeeper.region.components.services.operations
+    for one in ended:
+        assert await operations.wait(one.id, timeout_s=1.0) is one
+        assert await operations.read(one.id) == one
 
 
 async def test_composes_beyond_the_places_of_a_host_are_queued(innkeeper: Deployment) -> None:

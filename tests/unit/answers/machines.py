@@ -32,6 +32,7 @@ from regiond.machines.values.model import Allocated, MachineToCompose
 from regiond.machines.values.nics import NicPlan, NicToAdd, NicToChange, NicToRemove
 from regiond.machines.values.power import PowerPlan
 from regiond.machines.values.resize import Amount, ResizePlan, SizeRequest, Takes
+from regiond.machines.values.search import PageOfIds
 from regiond.operations.model import Operation
 from regiond.placement.model import DryRun
 from regiond.requests.deletion_plan import DeletionPlan
@@ -110,6 +111,8 @@ ANSWERS: Mapping[str, Any] = {
     "machines.list": lambda wanted: (MACHINE,) if MACHINE.hostname in wanted.hostnames or not wanted.hostnames else (),
     "machines.system_ids": ("wdpx3n",),
     "machines.long_list": LongList.of((MACHINE,)),
+    "machines.by_hostname": (LongList.of((MACHINE,)), PageOfIds(ids=(1,), total=1)),
+    "machines.ordered": LongList.of((MACHINE,)),
     "machines.ordered_ids": (0,),
     "machines.read_query": SearchQuery(),
     "machines.read": named({"wdpx3n": MACHINE}),

@@ -86,9 +86,9 @@ async def list_machines(call: Call) -> Page[MachineView]:
 
 async def _page(call: Call, wanted: MachineFilter, limit: int) -> Page[MachineView]:
     """A page in the order of hostnames, from an index."""
-    page = await call.services.machines.page_of_ids(wanted, limit=limit, caller=call.caller)
+    found, page = await call.services.machines.by_hostname(wanted, limit=limit, caller=call.caller)
     return Page(
-        found=evolve(call.services.machines.of_ids(page.ids, caller=call.caller), batch=MAX_OBJECTS),
+        found=evolve(found, batch=MAX_OBJECTS),
         total=page.total,
         next=None if page.next_after is None else ("after", page.next_after),
     )

@@ -20,7 +20,7 @@ from regiond.db.pool import CONFLICTS, STATEMENT_DEADLINE_S, Database, Db
 from regiond.events.service import Events
 from regiond.exports.reading import DiskParts
 from regiond.hosts.model import inherited_tags
-from regiond.ledger.claims import claim_batch, claim_discrete, limit_later_locks, lock_hosts, write_claims
+from regiond.ledger.claims import claim_batch, claim_discrete, limit_later_locks, lock_hosts
 from regiond.machines.arrivals.compose.claims import (
     claim_addresses,
     demand_of,
@@ -256,14 +256,10 @@ class Reservations:
         for export_id in sorted({one.intent.imported.export_id for one in batch if one.intent.imported is not None}):
             await DiskParts.hold(db, export_id)
         named = zip(batch, await _hostnames(db, batch), strict=True)
-        machines = [self._new_machine(one, hostname) for one, hostname in named]
+        machines = [self._new_machine(one, hostname, servers[one.host.id]) for one, hostname in named]
         ids = await insert_machines(db, machines)
         machine_ids = [ids[machine.spec.marker.machine_id] for machine in machines]
         written = list(zip(batch, machines, machine_ids, strict=True))
-        await write_claims(
-            db,
-            [(servers[one.host.id], machine_id, demand_of(one.assignment)) for one, _, machine_id in written],
-        )
         for one, _, machine_id in written:
             await claim_discrete(db, servers[one.host.id], machine_id, discrete_claims_of(one.evaluation))
             await claim_addresses(db, machine_id, one.evaluation)
@@ -275,10 +271,11 @@ class Reservations:
             await _write_key_and_event(db, one, operation)
         return operations
 
-    def _new_machine(self, reservation: Reservation, hostname: str) -> NewMachine:
+    def _new_machine(self, reservation: Reservation, hostname: str, server_id: int) -> NewMachine:
         one = reservation.assignment
         return NewMachine(
             spec=new_spec(one, hostname, self._installation_id), system_id=new_system_id(), host_id=one.host.id,
+            server_id=server_id, demand=demand_of(one),
             composed_by_id=reservation.request.caller.account_id, owner_id=reservation.owner_id,
             agent_name=reservation.intent.agent_name,
             is_stock=reservation.owner_id is None and not reservation.intent.request.power_on, pool_id=pool_of(one),

@@ -121,8 +121,7 @@ class ComposeMachine:
 
         async def record(db: Db) -> None:
             await record_guest(db, target.host_id, guest, target.machine_id, power)
-            machine = await store.set_power(db, target.machine_id, power, operation)
-            await lifecycle_store.end_compose(db, target.machine_id, machine)
+            await lifecycle_store.end_compose(db, target.machine_id, power, operation.username)
             message = f"{target.spec.name} was composed on {operation.host_name}"
             if is_copy:
                 source = await self._copies.record(db, operation, target, orders)

@@ -11,6 +11,7 @@ from attrs import frozen
 from common.errors import InnkeeperError, InvalidRequest, OutOfCapacity
 from common.guests.guest_spec import GuestSpec
 from regiond.db.pool import Db
+from regiond.ledger.model import Demand
 from regiond.machines.core.store import IdentifierTaken
 from regiond.placement.model import DiskPlacement, NicAttachment
 
@@ -49,6 +50,12 @@ _INSERT = """
                                                 source text, vid integer, mode text, label text, interface_id integer,
                                                 vlan_id integer, subnet_id integer)
           join inserted on inserted.uuid = n.machine
+    ), claims as (
+        insert into claim (server_id, machine_id, resource, storage_pool_id, amount)
+        select c.server_id, inserted.id, c.resource, c.storage_pool_id, c.amount
+          from jsonb_to_recordset($4::jsonb) c (machine uuid, server_id integer, resource text,
+                                                storage_pool_id integer, amount bigint)
+          join inserted on inserted.uuid = c.machine
     )
     select id, uuid from inserted
 """
@@ -98,6 +105,7 @@ _CLEAR_DEVICES = """
 class NewMachine:
     """A machine to be inserted: `disks` has the place of each disk of `spec`, `nics` the attachments.
 
+    `demand` is what it claims of the server, whose totals have been raised by it (`claim_batch`).
     `chosen_zone_id` is the zone that its request names; None: it is in that of its host. `is_stock`: it has no owner
     and is not started. `agent_name` is that of the allocation that composes it, whose release destroys it; None: there
     is none.
@@ -106,6 +114,8 @@ class NewMachine:
     spec: GuestSpec
     system_id: str
     host_id: int
+    server_id: int
+    demand: Demand
     pool_id: int
     chosen_zone_id: int | None
     composed_by_id: int | None
@@ -118,7 +128,7 @@ class NewMachine:
 
 
 async def insert_machines(db: Db, machines: Sequence[NewMachine]) -> Mapping[UUID, int]:
-    """Inserts the machines with their disks and NICs by one query; returns their row ids by UUID.
+    """Inserts the machines with their disks, NICs and claims by one query; returns their row ids by UUID.
 
     The caller holds the locks of the servers (`lock_hosts`), so that no host changes its zone meanwhile.
     Raises IdentifierTaken, InvalidRequest if a host, zone or pool was deleted, and OutOfCapacity if a NIC's network
@@ -128,7 +138,8 @@ async def insert_machines(db: Db, machines: Sequence[NewMachine]) -> Mapping[UUI
     disks = [{"machine": uuid, **disk} for uuid, (disks, _) in devices for disk in disks]
     nics = [{"machine": uuid, **nic} for uuid, (_, nics) in devices for nic in nics]
     try:
-        rows = await db.fetch(_INSERT, [_machine_row(one) for one in machines], disks, nics)
+        claims = [row for one in machines for row in _claim_rows(one)]
+        rows = await db.fetch(_INSERT, [_machine_row(one) for one in machines], disks, nics, claims)
     except asyncpg.UniqueViolationError as error:
         raise IdentifierTaken(error.constraint_name or "") from error
     except asyncpg.ForeignKeyViolationError as error:
@@ -199,6 +210,14 @@ def _machine_row(machine: NewMachine) -> Mapping[str, object]:
         "is_stock": machine.is_stock,
         "max_cores": spec.max_cores, "max_memory_mib": spec.max_memory_mib,
     }  # fmt: skip
+
+
+def _claim_rows(machine: NewMachine) -> list[Mapping[str, object]]:
+    return [
+        {"machine": machine.spec.marker.machine_id, "server_id": machine.server_id, "resource": resource,
+         "storage_pool_id": pool_id, "amount": amount}
+        for resource, pool_id, amount in machine.demand.rows() if amount
+    ]  # fmt: skip
 
 
 def _device_rows(

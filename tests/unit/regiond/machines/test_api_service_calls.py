@@ -82,8 +82,8 @@ def test_machine_filters_are_applied_by_the_query(api: ApiDouble) -> None:
         system_ids=("a", "b"), mac_addresses=("52:54:00:aa:00:01",), hosts=("hv-01",), agent_names=("juju",),
         states=(MachineState.READY,), tags=("virtual",),
     )  # fmt: skip
-    every, page = [one.args[0] for one in api.calls if one.name == "machines.long_list"]
-    assert (every, page) == (expected, evolve(expected, limit=3, after="vm-1"))
+    called = api.call("machines.by_hostname")
+    assert (called.args, called.named["limit"]) == ((evolve(expected, after="vm-1"),), 2)
 
 
 def test_machines_to_release_are_read_at_once_by_their_system_ids(api: ApiDouble) -> None:
