@@ -31,6 +31,7 @@ MAX_RUNNING_PER_HOST = 8
 POLL_S = 2.0  # the fallback if a notification was lost
 IDLE_S = 0.5
 MIN_PAUSE_S = 0.02
+CHECK_S = 0.1  # until what is new, and not begun here, is searched for while requests of this process open operations
 REMEMBERED = 4 * MAX_RUNNING  # operations that have ended here; notifications of their end follow at once
 OWN_EVENTS_S = 10.0  # after the end of an operation, within which the hypervisor's events of it arrive
 BUG_PAUSE_S = 5.0  # a bug outside the handler would otherwise recur at once
@@ -55,8 +56,9 @@ class Engine:
         self._database = database
         self.owner = owner
         self._own_operations = own_operations
-        self._opening = 0
-        self._changed_meanwhile: set[int] = set()
+        self._opening = self._expecting = 0
+        self._changed: set[int] = set()  # which may be begun here in a moment, or be others' work
+        self._checking: asyncio.TimerHandle | None = None
         self._handlers: Mapping[OperationKind, OperationHandler] = {handler.kind: handler for handler in handlers}
         self._on_ended = on_ended
         self._tracer = tracer
@@ -80,6 +82,8 @@ class Engine:
     async def stop(self) -> None:
         """Cancels all attempts and releases their leases, so that another process continues them at once."""
         self._own_operations.serve(None)
+        if self._checking is not None:
+            self._checking.cancel()
         await self._acquiring.stop()
         await self._renewing.stop()
         attempts = tuple(self._attempts)
@@ -97,12 +101,27 @@ class Engine:
         self._acquiring.wake()
 
     def on_changed(self, operation_id: int, *, cancel_requested: bool) -> None:
-        """Handles a notification: another operation may be due, unless this process has made the change itself."""
+        """Handles a notification: another operation may be due, unless this process has made the change itself.
+
+        What requests of this process open they begin themselves, if it has a place here. So while some do, it searches
+        for others' work `CHECK_S` later.
+        """
         if cancel_requested:
             self._stop_attempt(operation_id)
-        if self._opening and not cancel_requested:
-            self._changed_meanwhile.add(operation_id)  # it may be one of those that begin at the end
-        elif cancel_requested or not self._is_own(operation_id):
+            self.wake()
+        elif not self._is_own(operation_id):
+            self._changed.add(operation_id)
+            if not (self._opening or self._expecting):
+                self._check_changed()
+            elif self._checking is None:
+                self._checking = asyncio.get_running_loop().call_later(CHECK_S, self._check_changed)
+
+    def _check_changed(self) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
+            self._checking = None
+        changed, self._changed = self._changed, set()
+        if not all(map(self._is_own, changed)):
             self.wake()
 
     def _is_own(self, operation_id: int) -> bool:
@@ -171,6 +190,13 @@ class Engine:
             running[host_id] += found[-1]
         return found
 
+    def full_hosts(self) -> Sequence[int] | None:
+        """Returns the hosts on which no new operation could begin now; None: on none. Older ones come first."""
+        return None if self._others_wait or len(self._running) >= MAX_RUNNING else self._full_hosts()
+
+    def runs(self, operation_id: int) -> bool:
+        return operation_id in self._running
+
     def acts_on(self, host_id: int, guest_name: str) -> bool:
         since = time.monotonic() - OWN_EVENTS_S
         recent = (operation for operation, ended_at in self._ended if ended_at > since)
@@ -191,10 +217,21 @@ class Engine:
             raise
         finally:
             self._opening -= 1
-            if not self._opening:
-                changed, self._changed_meanwhile = self._changed_meanwhile, set()
-                if not all(map(self._is_own, changed)):
-                    self.wake()
+            self._end_of_opening()
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """In the block, operations are inserted, then taken."""
+        self._expecting += 1
+        try:
+            yield
+        finally:
+            self._expecting -= 1
+            self._end_of_opening()
+
+    def _end_of_opening(self) -> None:
+        if not (self._opening or self._expecting):
+            self._check_changed()
 
     def begin(self, operation: Operation) -> None:
         """Starts an attempt. Cancels an older one of this process, whose lease lapsed because no renewal succeeded."""

@@ -72,6 +72,29 @@ _ACQUIRE = f"""
 """  # noqa: S608  a constant
 _KINDS = [one.value for one in OperationKind]  # not those of a newer release, whose regions run them
 
+# Leases one new operation, as `_ACQUIRE` does, if it is still queued and a rack of this region may reach its host.
+_TAKE = f"""
+    with leased as (
+        update operation o
+           set attempt = attempt + 1, lease_owner = $2, lease_until = now() + make_interval(secs => $3),
+               started_at = coalesce(started_at, now()), state = 'running'
+         where o.id = $1 and o.state = 'queued' and o.lease_until is null and o.not_before <= now()
+           and not (coalesce(o.host_id, 0) = any($4::integer[]))
+           and exists (select from rack_link l
+                         join rack r on r.id = l.rack_id
+                         left join vm_host h on h.id = o.host_id
+                         left join rack_reach x on x.rack_id = l.rack_id and x.host_id = o.host_id
+                        where l.region_id = $2 and x.reaches is distinct from false
+                          and (h.id is null or r.zone_ids is null or h.zone_id = any(r.zone_ids)))
+        returning o.*
+    ), found as (
+        select true as is_leased, leased.* from leased
+         union all
+        select false, o.* from operation o where o.id = $1 and not exists (select from leased)
+    )
+    select o.is_leased, {store.COLUMNS} from found o left join account a on a.id = o.account_id
+"""  # noqa: S608  a constant
+
 # Locks in id order, like every statement that locks several operations. No `skip locked`: a skipped row would count as
 # a lost lease.
 _RENEW = """
@@ -225,6 +248,17 @@ async def acquire(db: Db, owner: UUID, *, limit: int, full_hosts: Iterable[int])
         operations=tuple(store.operation_of(row) for row in rows if row["id"] is not None),
         due_in_s=rows[0]["due_in_s"],
     )
+
+
+async def take(db: Db, operation_id: int, owner: UUID, *, full_hosts: Iterable[int]) -> tuple[Operation, bool]:
+    """Returns a new operation, and whether it is leased to `owner` now: not on `full_hosts`, nor if another was first.
+
+    Raises NotFound.
+    """
+    row = await db.fetchrow(_TAKE, operation_id, owner, LEASE_S, list(full_hosts))
+    if row is None:
+        return await store.read(db, operation_id), False
+    return store.operation_of(row), row["is_leased"]
 
 
 async def renew(db: Db, owner: UUID, operation_ids: Iterable[int]) -> set[int]:

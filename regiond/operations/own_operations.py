@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from regiond.db.pool import Database
+from regiond.operations import lease_store, store
 from regiond.operations.model import Operation, OperationState
 
 T = TypeVar("T")
@@ -21,14 +23,23 @@ class Runner(Protocol):
     def places(self, host_ids: Sequence[int]) -> Sequence[bool]:
         """Returns for each of new operations on these hosts whether it could begin now."""
 
+    def full_hosts(self) -> Sequence[int] | None:
+        """Returns the hosts on which no new operation could begin now; None: it could on none."""
+
     def begin(self, operation: Operation) -> None:
         """Runs an operation that is leased to `owner`."""
+
+    def runs(self, operation_id: int) -> bool:
+        """Returns whether the operation runs here; its end is told to the `on_ended` of this process."""
 
     def acts_on(self, host_id: int, guest_name: str) -> bool:
         """Returns whether an operation that runs here, or ended here seconds ago, is on the guest."""
 
     def opening(self) -> AbstractContextManager[None]:
         """In the block, operations are inserted with leases of `owner` and begun. An error may leave some leased."""
+
+    def expecting(self) -> AbstractContextManager[None]:
+        """In the block, operations are inserted, then taken: what is new is not searched for at once."""
 
 
 class OwnOperations:
@@ -46,8 +57,28 @@ class OwnOperations:
             return None, [False] * len(host_ids)
         return self._runner.owner, self._runner.places(host_ids)
 
+    def runs(self, operation_id: int) -> bool:
+        return self._runner is not None and self._runner.runs(operation_id)
+
     def act_on(self, host_id: int, guest_name: str) -> bool:
         return self._runner is not None and self._runner.acts_on(host_id, guest_name)
+
+    def expecting(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._runner is None else self._runner.expecting()
+
+    async def take(self, database: Database, operation_id: int) -> Operation:
+        """Returns an operation that was committed a moment before, and begins it if it has a place here."""
+        full_hosts = None if self._runner is None else self._runner.full_hosts()
+        if self._runner is None or full_hosts is None:
+            async with database.connection() as db:
+                return await store.read(db, operation_id)
+        with self._runner.opening():
+            async with database.connection() as db:
+                taken = await lease_store.take(db, operation_id, self._runner.owner, full_hosts=full_hosts)
+            operation, is_leased = taken
+            if is_leased:
+                self._runner.begin(operation)
+        return operation
 
     async def begun(self, opening: Awaitable[Sequence[T]]) -> Sequence[T]:
         """Returns what a transaction returns, and begins those operations in it that are leased: running ones."""

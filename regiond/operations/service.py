@@ -19,6 +19,7 @@ from regiond.operations.idempotency.model import IdempotencyKey
 from regiond.operations.idempotency.service import find_operation
 from regiond.operations.lease_store import append_log
 from regiond.operations.model import Operation, OperationState, cancel_plan
+from regiond.operations.own_operations import NO_OWN_OPERATIONS, OwnOperations
 from regiond.operations.store import (
     list_operations,
     request_cancel,
@@ -49,9 +50,16 @@ def error_of(operation: Operation) -> InnkeeperError:
 class Operations:
     """Reads, waits for and cancels operations; handlers run in the engine of any region process."""
 
-    def __init__(self, database: Database, *, settle_abandoned: Settle = settle_nothing) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        settle_abandoned: Settle = settle_nothing,
+        own_operations: OwnOperations = NO_OWN_OPERATIONS,
+    ) -> None:
         """`settle_abandoned` settles what an abandoned operation left in other rooms."""
         self._database = database
+        self._own_operations = own_operations
         self._settle_abandoned = settle_abandoned
         self._waiters: dict[int, set[asyncio.Event]] = defaultdict(set)
         self._ended: dict[int, Operation | None] = {}  # with the operation if this process ended it
@@ -157,8 +165,8 @@ class Operations:
             return await abandon(db, caller, operation_id, "", self._settle_abandoned)
 
     def on_state_changed(self, operation_id: int, state: str) -> None:
-        """Handles a database notification: wakes the waiters for the end of the operation."""
-        if OperationState(state).ended:
+        """Handles a database notification: wakes the waiters for the end of an operation that another process runs."""
+        if OperationState(state).ended and not self._own_operations.runs(operation_id):
             self._note_end(operation_id, self._ended.get(operation_id))
 
     def on_ended(self, operation: Operation) -> None:
@@ -166,8 +174,8 @@ class Operations:
 
         The row of another kind can differ: with a machine or a host that is removed, its reference to it ends.
         """
-        if operation.kind in _KEEP_SUBJECT and operation.state is OperationState.SUCCEEDED:
-            self._note_end(operation.id, operation)
+        is_as_stored = operation.kind in _KEEP_SUBJECT and operation.state is OperationState.SUCCEEDED
+        self._note_end(operation.id, operation if is_as_stored else None)
 
     def _note_end(self, operation_id: int, operation: Operation | None) -> None:
         self._ended[operation_id] = operation
@@ -194,20 +202,23 @@ class Operations:
         other is then joined to it. Raises IdempotencyMismatch if the key was used for another request.
         """
         if key is None:
-            return await self._resolve(await open_operation())
+            return await self._begun(open_operation)
         existing = await self._of_key(key)
         if existing is not None:
             return existing
         try:
-            return await self._resolve(await open_operation())
+            return await self._begun(open_operation)
         except InnkeeperError:  # a concurrent request with the key may have taken the name or the capacity
             existing = await self._of_key(key)
             if existing is None:
                 raise
             return existing
 
-    async def _resolve(self, opened: Operation | int) -> Operation:
-        return opened if isinstance(opened, Operation) else await self.read(opened)
+    async def _begun(self, open_operation: Callable[[], Awaitable[Operation | int]]) -> Operation:
+        """Begins what is opened, if it has a place in this process: nobody has to search for it."""
+        with self._own_operations.expecting():
+            opened = await open_operation()
+            return opened if isinstance(opened, Operation) else await self._own_operations.take(self._database, opened)
 
     async def _of_key(self, key: IdempotencyKey) -> Operation | None:
         if key.operation_id is None:

@@ -80,7 +80,8 @@ def wire_machines(
     metrics: RegionMetrics,
 ) -> MachineLayer:
     database, installation_id, calls = storage.database, storage.installation_id, rack_layer.calls
-    operations, groups = Operations(database, settle_abandoned=settle_abandoned), Groups(database)
+    own_operations, groups = OwnOperations(), Groups(database)
+    operations = Operations(database, settle_abandoned=settle_abandoned, own_operations=own_operations)
     host_certificate_url = partial(_host_certificate_url, addresses)
     host_changes = HostChanges(
         database, groups, storage.credentials, calls, rack_layer.address_calls, storage.key_pairs,
@@ -93,7 +94,6 @@ def wire_machines(
     trust = HostTrust(database, calls, storage.credentials, storage.key_pairs, certificate_url=host_certificate_url)
     requests = HardwareRequests(database, operations, calls)
     registrations = wire_registrations(storage, requests)
-    own_operations = OwnOperations()
     stages = build_stages(
         database, hosts, groups, calls, installation_id=installation_id,
         strategy="pack" if settings.placement_strategy == "pack" else "spread",

@@ -1,25 +1,28 @@
-"""A region begins the composes that it opens by itself; what it does not begin continues as any other operation."""
+"""A region begins the operations that its requests open by itself; what it does not begin is as any other operation."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from regiond.operations import lease_store
+from common.words.operation_kinds import OperationKind
+from regiond.operations import engine, intent_store, lease_store
 from regiond.operations.engine import MAX_RUNNING_PER_HOST, Engine
 from regiond.operations.lease_store import Acquired
-from regiond.operations.model import Operation
+from regiond.operations.model import Operation, OperationState
 from regiond.operations.service import Operations
 from tests.deployment.deployment import Deployment
 from tests.integration.support.rigs.scripted_operations import lapse_lease
+from tests.support.waiting import DEADLINE_S
 
 pytestmark = pytest.mark.database
 
 _STATES = "select state, count(*) from operation where kind = 'compose' group by 1"
 
 
-async def test_a_compose_begins_without_a_search_for_work(
+async def test_what_a_request_opens_begins_without_a_search_for_work(
     innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = await innkeeper.add_simulated()
@@ -28,8 +31,36 @@ async def test_a_compose_begins_without_a_search_for_work(
         return Acquired(operations=(), due_in_s=None)
 
     monkeypatch.setattr(lease_store, "acquire", nothing)
-    assert (await innkeeper.compose(host["id"], hostname="web"))["system_id"]
+    machine = f"machines/{(await innkeeper.compose(host['id'], hostname='web'))['system_id']}/"
     assert innkeeper.simulated_guests() == ["web"]
+    assert (await innkeeper.post(machine, op="power_on"))["power_state"] == "on"
+    await innkeeper.delete(machine)
+    assert innkeeper.simulated_guests() == []
+
+
+async def test_others_work_begins_while_requests_open_operations(
+    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search for it waits for them, as they may have opened what is new, but not to their end."""
+    host = await innkeeper.add_simulated()
+    monkeypatch.setattr(engine, "POLL_S", 600.0)
+    innkeeper.region.components.engine.wake()
+    operations = innkeeper.region.components.services.operations
+    begun = asyncio.Event()
+
+    async def slowly() -> int:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    opening = asyncio.create_task(operations.idempotent(None, slowly))
+    await begun.wait()
+    async with innkeeper.region.components.database.transaction() as db:
+        other = await intent_store.insert(
+            db, OperationKind.REFRESH, host_id=host["id"], host_name="sim", request={}, max_failures=1
+        )
+    assert (await operations.wait(other, timeout_s=DEADLINE_S)).state is OperationState.SUCCEEDED
+    opening.cancel()
 
 
 async def test_a_compose_that_its_process_never_began_is_taken_over(
