@@ -1,6 +1,6 @@
 """Measures the figures that the design requires, each against a simple baseline.
 
-python -m tests.bench [--quick] [--strict] [--into FOLDER] [--profile] [NAME ...]
+python -m tests.bench [--quick] [--strict] [--into FOLDER] [--profile] [--against COMMIT] [NAME ...]
 """
 
 from __future__ import annotations
@@ -101,6 +101,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--profile", action="store_true", help="show where the time of each measurement goes; slows the measurements"
     )
+    parser.add_argument(
+        "--against",
+        metavar="COMMIT",
+        help="run this commit and another alternately, and print how many times better this one is; with --strict, "
+        "exit with status 1 if it is worse in each pair of runs",
+    )
     options = parser.parse_args()
     unknown = set(options.names) - set(known)
     if unknown:
@@ -108,8 +114,22 @@ def _arguments() -> argparse.Namespace:
     return options
 
 
+def _compare(options: argparse.Namespace) -> int:
+    from tests.bench.against import CannotCompare, compare
+
+    try:
+        found = compare(options.against, options.names or FIGURES, quick=options.quick)
+    except CannotCompare as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    print(*found, sep="\n")
+    return int(options.strict and any(one.is_worse for one in found))
+
+
 def main() -> None:
     options = _arguments()
+    if options.against:
+        sys.exit(_compare(options))
     with tempfile.TemporaryDirectory(prefix="ik-bench-lab-", ignore_cleanup_errors=True) as lab:
         os.environ["LAB_DIR"] = lab  # these start their own hypervisors
         install_reactor()
