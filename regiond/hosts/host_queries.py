@@ -48,7 +48,7 @@ class HostQueries(HostSearches):
                 return await view_store.list_hosts(db, ids, caller=caller)
 
         async with self._database.connection() as db:
-            return LongList(keys=await view_store.host_ids(db, caller=caller), read=read)
+            return LongList(keys=await view_store.host_ids(db, caller=caller), read=read, keyed_by="id")
 
     async def long_list_of_guests(
         self, wanted: GuestFilter = EVERY_GUEST, *, caller: Caller | None = None
@@ -61,7 +61,7 @@ class HostQueries(HostSearches):
 
         async with self._database.connection() as db:
             keys = await guest_view_store.guest_ids(db, wanted, caller=caller)
-            return LongList(keys=keys, read=read, batch=GUESTS_BATCH)
+            return LongList(keys=keys, read=read, batch=GUESTS_BATCH, keyed_by="id")
 
     guest_counts = reading(guest_view_store.guest_counts)
     count = reading(view_store.count_hosts)

@@ -18,12 +18,14 @@ class LongList(Generic[T]):
     """The objects with `keys`, in that order, each in its state when its batch is read.
 
     `keys` are read when the list is made. An object that has been deleted since is left out; none appears twice.
-    Between two batches the list holds no connection and no transaction, so a client may read slowly.
+    Between two batches the list holds no connection and no transaction, so a client may read slowly. `keyed_by` is the
+    JSON key whose ascending values `keys` are, if they are one's: a page is read without the objects beside it.
     """
 
     keys: Sequence[Any] = field(repr=False)  # ids; 50,000 of them take 2 MB
     read: Callable[[Sequence[Any]], Awaitable[Sequence[T]]]
     batch: int = BATCH
+    keyed_by: str | None = None
 
     @classmethod
     def of(cls, objects: Iterable[T]) -> LongList[T]:

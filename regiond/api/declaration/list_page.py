@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.errors import InvalidRequest
 from regiond.api.declaration.lists import (
@@ -19,6 +20,7 @@ from regiond.api.declaration.lists import (
     has_text,
     identity_key,
     is_number,
+    list_reply,
     next_link,
 )
 from regiond.api.declaration.serializer import Serializer
@@ -67,11 +69,13 @@ async def page_reply(
     """Returns an array of the objects that `wanted` describes; with a limit, in a total order.
 
     The header X-Total-Count has the number of objects on all pages, Link the URL of the next page. Reads every object,
-    but retains at most two pages. What it searches and sorts by is what `reader` sees. Raises InvalidRequest for a
-    position that belongs to another order.
+    unless their order is that of the list's keys, but retains at most two pages. What it searches and sorts by is what
+    `reader` sees. Raises InvalidRequest for a position that belongs to another order.
     """
     identity = identity_key(items.schema)
     order = Order(wanted, identity, is_number(items.schema, identity))
+    if isinstance(found, LongList) and found.keyed_by == identity is not None and not (wanted.sort or wanted.text):
+        return await _page_of_keys(found, items, wanted, order, path=path, query=query)
     is_sorted = bool(wanted.sort or wanted.limit is not None or wanted.after)
     rows: list[_Row] = []
     total = following = size = read = 0
@@ -112,3 +116,21 @@ async def page_reply(
 def _first(rows: list[_Row], wanted: ListOptions) -> list[_Row]:
     rows.sort(key=lambda row: row[0], reverse=wanted.descending)
     return rows[: wanted.limit]
+
+
+async def _page_of_keys(
+    found: LongList[T],
+    items: Serializer[T],
+    wanted: ListOptions,
+    order: Order,
+    *,
+    path: str,
+    query: Iterable[tuple[str, str]],
+) -> Reply:
+    after = None if order.after is None else order.after[1][1]
+    begins = 0 if after is None else bisect_right(found.keys, after) if isinstance(after, int) else len(found.keys)
+    ends = len(found.keys) if wanted.limit is None else begins + wanted.limit
+    headers = {TOTAL: str(len(found.keys))}
+    if ends < len(found.keys):
+        headers["Link"] = next_link(path, query, ("after", str(found.keys[ends - 1])))
+    return await list_reply(evolve(found, keys=found.keys[begins:ends]), items.encode, headers=headers)

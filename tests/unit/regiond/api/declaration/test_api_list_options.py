@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -132,6 +133,24 @@ def test_any_list_is_complete_page_by_page(rows: list[dict[str, Any]], sort: str
         after = dict(parse_qsl(reply.headers["Link"].partition("?")[2].partition(">")[0]))["after"]
     assert sorted(found) == sorted(row["id"] for row in rows)
     assert len(found) == len(rows)
+
+
+@given(st.sets(st.integers(1, 30)), st.integers(1, 4), st.sampled_from(["", "0", "7", "30", "x"]))
+def test_a_page_by_the_keys_of_a_list_reads_only_its_objects(ids: set[int], limit: int, after: str) -> None:
+    rows: dict[int, Any] = {one: {"id": one, "name": None, "tags": []} for one in sorted(ids)}
+    read = list[int]()
+
+    async def read_rows(keys: Sequence[int]) -> list[dict[str, Any]]:
+        read.extend(keys)
+        return [rows[key] for key in keys]
+
+    def page(found: LongList[Any]) -> tuple[bytes, Mapping[str, str]]:
+        options = ListOptions.of({"limit": limit, "after": after})
+        reply = result_of(page_reply(found, ROW, options, path="/", query=(), reader=ADMIN))
+        return reply.body, reply.headers
+
+    assert page(LongList(keys=sorted(ids), read=read_rows, keyed_by="id")) == page(LongList.of(rows.values()))
+    assert len(read) <= limit
 
 
 LISTS = [
