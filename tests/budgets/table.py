@@ -27,5 +27,5 @@ BUDGETS: Mapping[str, Counts] = {
     MACHINES: Counts(statements=6, round_trips=6, transactions=0, conversions=400, answer_bytes=550_000),
     HOSTS: Counts(statements=5, round_trips=5, transactions=0, conversions=40, answer_bytes=40_000),
     OVERVIEW: Counts(statements=18, round_trips=18, transactions=0, conversions=0, answer_bytes=17_500),
-    IDLE: Counts(statements=345, round_trips=401, transactions=28, conversions=1),
+    IDLE: Counts(statements=285, round_trips=341, transactions=28, conversions=1),
 }

@@ -221,8 +221,14 @@ class LinkSupervisor:
 
     async def _apply_zones(self) -> None:
         """Has racks forget hosts that they no longer serve, and probe those that they serve newly."""
-        hosts = await self._hosts()
-        change = await self._zone_changes.apply({host.id: host.zone_id for host in hosts}, self._watches.racks)
+        hosts: Sequence[SupervisedHost] = ()
+
+        async def zones_of_hosts() -> Mapping[int, int]:
+            nonlocal hosts
+            hosts = await self._hosts()
+            return {host.id: host.zone_id for host in hosts}
+
+        change = await self._zone_changes.apply(zones_of_hosts, self._watches.racks)
         for rack_id, host_id in change.forgotten:
             self._watches.end(rack_id, host_id)
         if change.forgotten:

@@ -7,7 +7,7 @@ a new zone of a host, or new zones of a rack.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 from uuid import UUID
 
@@ -53,13 +53,18 @@ class ZoneChanges:
         self._disconnect = disconnect
         self._before = ServedZones()
 
-    async def apply(self, hosts: Mapping[int, int], watched: Mapping[int, UUID]) -> ZoneChange:
+    async def apply(self, hosts: Callable[[], Awaitable[Mapping[int, int]]], watched: Mapping[int, UUID]) -> ZoneChange:
         """Returns the changes since the last call, after racks were asked to forget hosts that they no longer serve.
 
-        `hosts` has the zone of every host, `watched` the rack that watches each watched host. A rack that does not
-        confirm is asked again by the next call, and delays no other rack.
+        `hosts` returns the zone of every host, `watched` has the rack that watches each watched host. A rack that does
+        not confirm is asked again by the next call, and delays no other rack. Hosts are not read while each rack serves
+        all zones, and did so before.
         """
-        now = ServedZones(hosts=hosts, racks=await self._records.zones_of_racks())
+        racks = await self._records.zones_of_racks()
+        if all(zones is None for zones in (*racks.values(), *self._before.racks.values())):
+            self._before = ServedZones(racks=racks)
+            return ZoneChange()
+        now = ServedZones(hosts=await hosts(), racks=racks)
         forgotten = await self._forget(now, watched)
         served = newly_served(self._before, now)
         self._before = now

@@ -29,10 +29,15 @@ class Racks:
         self.unserved: list[UnservedHost] = []
         self.asked: list[tuple[UUID, int]] = []
         self.silent: set[UUID] = set()
+        self.times_read = 0
         self._changes = ZoneChanges(in_place_of(RackReach, self), self.disconnect)
 
     async def apply(self, hosts: Mapping[int, int], watched: Mapping[int, UUID] | None = None) -> ZoneChange:
-        return await self._changes.apply(hosts, watched or {})
+        async def read() -> Mapping[int, int]:
+            self.times_read += 1
+            return hosts
+
+        return await self._changes.apply(read, watched or {})
 
     async def zones_of_racks(self) -> Mapping[UUID, Zones]:
         return dict(self.zones)
@@ -60,6 +65,18 @@ async def test_a_rack_of_all_zones_gains_what_it_did_not_serve() -> None:
     await racks.apply({1: X, 2: Y})
     racks.zones[A] = None
     assert (await racks.apply({1: X, 2: Y})).served == {A: frozenset({2})}
+
+
+async def test_hosts_are_not_read_while_each_rack_serves_all_zones() -> None:
+    racks = Racks()
+    racks.zones = {A: None, B: None}
+    for _ in range(2):
+        assert (await racks.apply({1: X, 2: Y}, {1: A})).forgotten == frozenset()
+    assert racks.times_read == 0
+    racks.zones[A] = frozenset({Y})
+    assert (await racks.apply({1: X, 2: Y}, {1: A})).forgotten == {(A, 1)}
+    racks.zones[A] = None
+    assert (await racks.apply({1: X, 2: Y})).served == {A: frozenset({1})}
 
 
 async def test_a_rack_that_disconnects_gains_nothing() -> None:
