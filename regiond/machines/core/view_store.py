@@ -79,10 +79,10 @@ _MATCHES = """
        and ($7::text[] = '{}' or m.agent_name = any($7))
        and ($8::text[] = '{}' or m.owner_id in (select id from account where username = any($8)))
        and ($9::text[] = '{}' or m.state = any($9))
-       and m.tags @> $10::text[]
+       and ($10::text[] = '{}' or m.tags @> $10)
        and ($11::integer[] is null or m.pool_id = any($11) or m.owner_id = $12
             or (m.owner_id is null and m.composed_by_id = $12))
-       and not m.tags && $13::text[]
+       and ($13::text[] = '{}' or not m.tags && $13)
 """
 _LIST = _SELECT + _MATCHES + " order by m.id"
 _IDS = f"select array(select m.id from machine m {_MATCHES} order by m.id)"  # noqa: S608  # our own texts
