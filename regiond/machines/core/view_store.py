@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -97,10 +97,14 @@ _ON_PAGE_OF_HOSTS = f"""
             order by m.hostname limit $15 + 1) m
      where wanted.name = any($6) order by m.hostname limit $15 + 1
 """  # noqa: S608
-_PAGE = f"""
+_OF_PAGE = f"""
     select (select count(*) from machine m {_MATCHES}) as total, array(select id from page order by hostname) as ids,
            (select hostname from page order by hostname offset $15 - 1 limit 1) as last
 """  # noqa: S608
+_PAGES: Mapping[bool, str] = {  # of hosts, or of all
+    True: f"with page as ({_ON_PAGE_OF_HOSTS}) {_OF_PAGE}",
+    False: f"with page as ({_ON_PAGE}) {_OF_PAGE}",
+}
 _HOSTNAME_OF_LAST = """
     select hostname from machine where id = any($1::integer[]) order by array_position($1, id) desc limit 1
 """
@@ -172,9 +176,7 @@ async def page_of(db: Db, wanted: MachineFilter, *, limit: int, caller: Caller |
     narrowed = await criteria_store.narrowed(db, wanted)
     if narrowed is None:
         return PageOfIds(ids=(), total=0)
-    page = _ON_PAGE_OF_HOSTS if wanted.hosts else _ON_PAGE
-    statement = f"with page as ({page}) {_PAGE}"
-    (row,) = await db.fetch(statement, *_arguments(narrowed, caller), wanted.after, limit)
+    (row,) = await db.fetch(_PAGES[bool(wanted.hosts)], *_arguments(narrowed, caller), wanted.after, limit)
     return PageOfIds(
         ids=row["ids"][:limit], total=row["total"], next_after=row["last"] if len(row["ids"]) > limit else None
     )

@@ -28,7 +28,6 @@ CHOSEN = [
     "regiond.db.stored_code.f'set local search_path = {SCHEMA}, pg_temp'",  # test_planted_code
     "regiond.db.stored_code.one.within_transaction",  # test_planted_code
     "regiond.groups.store.statement",  # test_groups
-    "regiond.machines.core.view_store.page",  # test_machine_paging
 ]
 
 

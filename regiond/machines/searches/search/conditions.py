@@ -13,10 +13,11 @@ from regiond.requests.caller import Caller, seen_by
 from regiond.requests.search_numbers import Ranges
 from regiond.requests.search_query import Kind
 
+# What no condition or order names is not joined: PostgreSQL leaves out outer joins with one row at most.
 FROM = """
       from machine m
-      join resource_pool p on p.id = m.pool_id
-      join zone z on z.id = m.zone_id
+      left join resource_pool p on p.id = m.pool_id
+      left join zone z on z.id = m.zone_id
       left join vm_host h on h.id = m.host_id
       left join cluster c on c.id = h.cluster_id
       left join account a on a.id = m.owner_id
