@@ -47,7 +47,7 @@ def catalogue(checkout: Path = CHECKOUT) -> str:
     for path in sorted(checkout / name for name in BELOW):
         for marked in marked_in(ast.parse(path.read_text(encoding="utf-8"))):
             _add(places, marked, path.relative_to(checkout))
-    for path in sorted((checkout / "regiond").glob("*/search/fields.py")):
+    for path in sorted((checkout / "regiond").rglob("search/fields.py")):
         for doc in docs_of_fields(ast.parse(path.read_text(encoding="utf-8"))):
             _add(places, (doc,), path.relative_to(checkout / "regiond"))
     for script in sorted((checkout / _SCRIPTS).rglob("*.js")):
