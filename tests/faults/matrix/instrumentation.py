@@ -7,7 +7,7 @@ answered or the attempt begins, crosses the link with the number of the call, an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar, copy_context
 from typing import Any
@@ -26,6 +26,7 @@ from regiond.machines.arrivals.compose.reservation import Reservations
 from regiond.operations import lease_store
 from regiond.operations.engine import Engine
 from regiond.operations.idempotency.model import IdempotencyKey
+from regiond.operations.model import Operation
 from regiond.racks.service import Racks
 from tests.faults.matrix.current_trace import current_trace, traced
 from tests.faults.matrix.host_instrumentation import Instrumentation, Wrapper, fault_calls, host_transactions
@@ -45,7 +46,8 @@ def instrumented() -> Iterator[Instrumentation]:
             (Api, "answer", _request(made)),
             (Reservations, "reserve_batch", _batch(made)),
             (Engine, "run_attempt", _attempt(made)),
-            (lease_store, "acquire", _acquire(made)),
+            (lease_store, "acquire", _leased(made, lambda found: found.operations)),
+            (lease_store, "take", _leased(made, lambda found: found[:1] if found[1] else ())),
             (lease_store, "begin_step", _step),
             (Racks, "enrol", _enrolment(made)),
             (Refresher, "refresh", _refresh(made)),
@@ -114,11 +116,11 @@ def _attempt(instrumentation: Instrumentation) -> Wrapper:
     return wrapper
 
 
-def _acquire(instrumentation: Instrumentation) -> Wrapper:
-    def wrapper(acquire: Any) -> Any:
+def _leased(instrumentation: Instrumentation, operations_in: Callable[[Any], Iterable[Operation]]) -> Wrapper:
+    def wrapper(lease: Any) -> Any:
         async def wrapped(db: Any, *args: Any, **more: Any) -> Any:
-            found = await acquire(db, *args, **more)
-            for operation in found.operations:
+            found = await lease(db, *args, **more)
+            for operation in operations_in(found):
                 prefix = None if instrumentation.trace is None else instrumentation.trace.prefix(operation)
                 if instrumentation.trace is not None and prefix is not None:
                     await instrumentation.trace.cross(prefix, Place.ACQUIRE, "", Side.AFTER, connection=db)

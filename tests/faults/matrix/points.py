@@ -12,7 +12,7 @@ from tests.faults.cells import Cell, Victim
 
 class Place(StrEnum):
     COMMIT = "commit"  # of a transaction of the region
-    ACQUIRE = "acquire"  # the engine's statement that leases an operation; commits by itself
+    ACQUIRE = "acquire"  # a statement that leases an operation; commits by itself
     CALL = "call"  # from one daemon to the other
     HOST = "host"  # a call of the rack to the hypervisor
 
