@@ -49,6 +49,7 @@ BROKEN = (ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed, Conn
 # OpenSSL's reasons when a handshake is answered with something else than TLS.
 _NO_TLS = ("wrong version number", "packet length too long", "record layer failure", "http request", "unknown protocol")
 _MAX_REASON = 200
+_READ_BYTES = 2**15  # Twisted reads 64 KiB, which take it 50 ms in chunks of one byte, and twice that on a busy core
 MAX_OVERHEAD_BYTES = 256 * 1024  # of a head, and of what separates chunks
 _OVERHEAD_PART = 16  # chunks of 100 bytes and more are usual
 
@@ -169,8 +170,9 @@ class _Overhead:
         return self.received_bytes - self.content_bytes > permitted
 
     def count(self, protocol: Any) -> None:
-        """Counts what this protocol gets from now on."""
-        received = protocol.dataReceived
+        """Counts what this protocol gets from now on, in reads of at most `_READ_BYTES`."""
+        received, transport = protocol.dataReceived, protocol.transport
+        getattr(transport, "transport", transport).bufferSize = _READ_BYTES  # of TLS, what is below it
 
         def data_received(data: bytes) -> None:
             self.received_bytes += len(data)

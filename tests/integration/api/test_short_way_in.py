@@ -13,9 +13,9 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.database
 
 # One module of each is that of traces: a request that is not traced asks it for that. Three of a read hide from its
-# reader what servers say.
-MOST_OF_A_READ = 28
-MOST_OF_A_LIST_OF_HOSTS = 37  # with the capacity of each
+# reader what servers say; one writes the JSON of lists, events and pages of lists alike.
+MOST_OF_A_READ = 29
+MOST_OF_A_LIST_OF_HOSTS = 38  # with the capacity of each
 # Until its rows are committed. One of them says what the end of the region interrupts, one whether only a plan is
 # wanted, and two whether this region begins the compose by itself.
 MOST_OF_A_COMPOSE = 64
