@@ -111,7 +111,10 @@ async def problems_of(pools: TwoPools, role: Role, caller: Caller, machine: Mach
 
 # A user without any role is refused before the machine is read: `test_role_matrix.py`.
 ROLES = [role for role in USERNAMES if role is not Role.NOBODY]
-CASES = [*((whose, role) for whose in WHOSE for role in ROLES), *((one, Role.ELSEWHERE) for one in HANDED_OVER)]
+CASES: list[tuple[str, Role]] = [
+    *((whose, role) for whose in WHOSE for role in ROLES),
+    *((one, Role.ELSEWHERE) for one in HANDED_OVER),
+]
 
 
 @pytest.mark.parametrize(("whose", "role"), CASES)
