@@ -330,7 +330,7 @@ def _cancellations() -> int:
 async def set_json_codecs(connection: Db) -> None:
     """Makes json and jsonb columns of the connection plain Python values."""
     for kind in ("json", "jsonb"):
-        await connection.set_type_codec(kind, encoder=_to_json, decoder=orjson.loads, schema="pg_catalog")
+        await connection.set_type_codec(kind, encoder=_to_json, decoder=_of_json, schema="pg_catalog")
 
 
 async def _no_reset(_: Db) -> None:
@@ -360,6 +360,13 @@ async def connect(
                 **settings,
             },
         )
+
+
+def _of_json(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # a number beyond a double, half a pair of surrogates: the row stays readable
+        return json.loads(text)
 
 
 def _to_json(value: Any) -> str:

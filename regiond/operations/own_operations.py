@@ -74,8 +74,8 @@ class OwnOperations:
                 return await store.read(db, operation_id)
         with self._runner.opening():
             async with database.connection() as db:
-                taken = await lease_store.take(db, operation_id, self._runner.owner, full_hosts=full_hosts)
-            operation, is_leased = taken
+                owner = self._runner.owner
+                operation, is_leased = await lease_store.take(db, operation_id, owner, full_hosts=full_hosts)
             if is_leased:
                 self._runner.begin(operation)
         return operation

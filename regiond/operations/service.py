@@ -31,7 +31,7 @@ from regiond.requests.deletion_plan import DeletionPlan
 
 _FIRST_POLL_S, _POLL_S = 1.0, 5.0  # the fallback if a notification was lost
 _KEEP_SUBJECT = (OperationKind.COMPOSE, OperationKind.POWER)
-REMEMBERED = 1000  # operations that have just ended: a request waits for one that it opened milliseconds before
+REMEMBERED = 256  # operations that have just ended: a request waits for one that it opened milliseconds before
 
 
 def outcome(operation: Operation) -> Operation:

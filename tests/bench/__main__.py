@@ -108,6 +108,8 @@ def _arguments() -> argparse.Namespace:
         "exit with status 1 if it is worse in each pair of runs",
     )
     options = parser.parse_args()
+    if options.against and (options.profile or options.into):
+        parser.error("--against prints ratios only: leave --profile and --into out")
     unknown = set(options.names) - set(known)
     if unknown:
         parser.error(f"unknown figure: {', '.join(sorted(unknown))}")

@@ -81,7 +81,7 @@ def _tree(commit: str) -> Path:
     tree = ROOT / "var" / "against" / sha
     if not tree.exists():
         _git(ROOT, "clone", "-q", "--no-checkout", str(ROOT), str(tree))
-        _git(tree, "checkout", "-q", "--detach", sha)
+    _git(tree, "checkout", "-q", "--detach", sha)  # also after an interruption
     return tree
 
 

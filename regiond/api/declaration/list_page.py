@@ -74,7 +74,8 @@ async def page_reply(
     """
     identity = identity_key(items.schema)
     order = Order(wanted, identity, is_number(items.schema, identity))
-    if isinstance(found, LongList) and found.keyed_by == identity is not None and not (wanted.sort or wanted.text):
+    is_by_identity = identity is not None and not (wanted.sort or wanted.text)
+    if is_by_identity and isinstance(found, LongList) and found.keyed_by == identity:
         return await _page_of_keys(found, items, wanted, order, path=path, query=query)
     is_sorted = bool(wanted.sort or wanted.limit is not None or wanted.after)
     rows: list[_Row] = []
@@ -127,8 +128,11 @@ async def _page_of_keys(
     path: str,
     query: Iterable[tuple[str, str]],
 ) -> Reply:
-    after = None if order.after is None else order.after[1][1]
-    begins = 0 if after is None else bisect_right(found.keys, after) if isinstance(after, int) else len(found.keys)
+    """The page that begins after a key: without one at the first, after what is no key behind the last."""
+    begins = 0
+    if order.after is not None:
+        _, (_, after) = order.after
+        begins = bisect_right(found.keys, after) if isinstance(after, int) else len(found.keys)
     ends = len(found.keys) if wanted.limit is None else begins + wanted.limit
     headers = {TOTAL: str(len(found.keys))}
     if ends < len(found.keys):

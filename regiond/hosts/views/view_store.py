@@ -119,12 +119,12 @@ _USED_BESIDE = """
      group by h.id, c.resource, c.storage_pool_id
      union all
     select h.id, 'memory_mib', null, sum(coalesce(m.memory_mib, g.memory_mib))::bigint
-      from (select distinct server_id, machine_id, guest_id from claim
-             where key is not null and resource = 'huge_pages') c
-      join vm_host h on h.server_id = c.server_id
-      left join machine m on m.id = c.machine_id
-      left join guest g on g.id = c.guest_id
-     where (m.host_id = h.id or g.project = h.project) and h.id = any($1::integer[])
+      from (select distinct h.id, h.project, c.machine_id, c.guest_id
+              from vm_host h join claim c on c.server_id = h.server_id and c.key is not null
+             where h.id = any($1::integer[]) and c.resource = 'huge_pages') h
+      left join machine m on m.id = h.machine_id
+      left join guest g on g.id = h.guest_id
+     where m.host_id = h.id or g.project = h.project
      group by h.id
 """
 
@@ -135,19 +135,25 @@ _NUMA_CLAIMS = """
      order by c.id
 """
 
-_Used = tuple[str, int | None]  # a resource, and the row id of a storage pool
+_AMOUNTS = ("cores", "memory_mib", "storage_bytes")
+_Used = tuple[str, int | None]  # one of them, and the row id of a storage pool
 
 
 async def list_hosts(db: Db, ids: Sequence[int], *, caller: Caller | None = None) -> tuple[HostView, ...]:
     """Returns the hosts with these ids that the caller may see, as it may see them, by id, in four queries."""
     capacities = {one.host_id: one for one in await capacities_of_hosts(db, ids)}
-    pools, used = defaultdict(list), {host_id: _used_by_machines(one) for host_id, one in capacities.items()}
+    pools, used = defaultdict(list), defaultdict[int, Counter[_Used]](Counter)
+    used.update({host_id: _used_by_machines(one) for host_id, one in capacities.items()})
     for row in await db.fetch(_USED_BESIDE, ids):
         used[row["host_id"]][row["resource"], row["storage_pool_id"]] += row["amount"]
     for row in await db.fetch(_STORAGE_POOLS, ids):
         pools[row["host_id"]].append(row)
     rows = await db.fetch(_HOSTS, ids)
-    found = tuple(_host(row, pools[row["id"]], used[row["id"]], capacities[row["id"]].capacity) for row in rows)
+    found = tuple(
+        _host(row, pools[row["id"]], used[row["id"]], capacities[row["id"]].capacity)
+        for row in rows
+        if row["id"] in capacities  # it can have been added since they were read
+    )
     return shown_to(caller, tuple(one for one in found if caller is None or caller.may_view(one.pool.id)))
 
 
@@ -246,12 +252,12 @@ async def numa_allocations(db: Db, host_id: int) -> tuple[NumaAllocation, ...]:
 
 
 def _used_by_machines(host: HostCapacity) -> Counter[_Used]:
-    """Returns what they use by resource and storage pool, without what has a key, such as pinned cores."""
+    """Returns what they use by resource and storage pool, without discrete resources such as pinned cores."""
     return Counter(
         {
-            (resource, int(key) if key and resource == "storage_bytes" else None): amount
+            (resource, None if key is None else int(key)): amount
             for (resource, key), amount in host.claimed.items()
-            if key is None or resource == "storage_bytes"
+            if resource in _AMOUNTS
         }
     )
 

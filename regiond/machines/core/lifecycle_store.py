@@ -9,6 +9,7 @@ from attrs import frozen
 
 from common.errors import InvalidRequest, NotFound, WrongState
 from common.values import PowerState
+from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db, of_row
 from regiond.machines.values.lifecycle import (
     NEXT,
@@ -34,15 +35,14 @@ _SET_STATE = """
            missing_since = case when $2 = 'missing' then coalesce(missing_since, clock_timestamp()) end
      where id = $1
 """
-# With the power in which the compose leaves it: from now on it should be so, as `store.set_power` says.
-_END_COMPOSE = """
-    update machine
-       set state = case when owner_id is not null or as_found then $4 else $3 end, settled_at = clock_timestamp(),
-           power_state = $5, wanted_power = $6,
-           wanted_power_at = case when $6::text is not null then clock_timestamp() end,
-           wanted_power_by = case when $6::text is not null then 'compose' end,
-           wanted_power_user = case when $6::text is not null then $7 end, stopped_with = null, start_tries = 0
-     where id = $1 and state = $2
+# A request for power says what the machine should be, also if it was so already.
+ASKED_POWER = """
+       set power_state = $2, settled_at = clock_timestamp(), wanted_power = $3, wanted_power_at = clock_timestamp(),
+           wanted_power_by = $4, wanted_power_user = $5, stopped_with = null, start_tries = 0
+"""
+_END_COMPOSE = f"""
+    update machine {ASKED_POWER}, state = case when owner_id is not null or as_found then $8 else $7 end
+     where id = $1 and state = $6
     returning true
 """
 _SET_OWNER = "update machine set owner_id = $2, agent_name = $3 where id = $1"
@@ -173,13 +173,14 @@ async def end_removal(db: Db, machine_id: int, *, cancelled: bool, was: MachineS
 
 
 async def end_compose(db: Db, machine_id: int, power: PowerState, username: str | None) -> None:
-    """Ends a compose that leaves the machine so: it is ready, or allocated if it has an owner already.
+    """Ends a compose that `username` asked for: the machine is ready, or allocated if it has an owner already.
 
-    Raises as `apply_event`.
+    It should stay on or off, as the compose leaves it. Raises as `apply_event`.
     """
     wanted = power.value if power in (PowerState.ON, PowerState.OFF) else None
+    asked = (power.value, wanted, OperationKind.COMPOSE.value, username)
     states = (MachineState.COMPOSING.value, _COMPOSED.value, next_state(_COMPOSED, MachineEvent.ALLOCATED).value)
-    if not await db.fetchval(_END_COMPOSE, machine_id, *states, power.value, wanted, username):
+    if not await db.fetchval(_END_COMPOSE, machine_id, *asked, *states):
         next_state((await _locked(db, machine_id)).state, MachineEvent.COMPOSED)
 
 

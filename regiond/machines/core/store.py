@@ -10,18 +10,12 @@ from attrs import frozen
 from common.values import PowerState
 from common.words.operation_kinds import OperationKind
 from regiond.db.pool import Db, of_row
-from regiond.machines.core.lifecycle_store import ended_stock
+from regiond.machines.core.lifecycle_store import ASKED_POWER, ended_stock
 from regiond.machines.values.power import EndedStock, GuestPowerChange, PowerRequest
 from regiond.operations.model import Operation
 
 _POWER = "update machine set power_state = $2, settled_at = clock_timestamp() where id = $1"
-# A request for power says what the machine should be, also if it was so already.
-_ASKED_POWER = """
-    update machine
-       set power_state = $2, settled_at = clock_timestamp(), wanted_power = $2, wanted_power_at = clock_timestamp(),
-           wanted_power_by = $3, wanted_power_user = $4, stopped_with = null, start_tries = 0
-     where id = $1
-"""
+_ASKED_POWER = f"update machine {ASKED_POWER} where id = $1"  # our own text
 _ANNOUNCE = "update machine set announced = true where id = $1 returning true"
 _GUEST_OF = "select guest_key, name from guest where machine_id = $1"
 _DELETE_GUEST = "delete from guest where machine_id = $1"
@@ -149,7 +143,8 @@ async def set_power(db: Db, machine_id: int, power_state: PowerState, asked_by: 
     if after_host or power_state not in (PowerState.ON, PowerState.OFF):
         await db.execute(_POWER, machine_id, power_state.value)
     else:
-        await db.execute(_ASKED_POWER, machine_id, power_state.value, asked_by.kind.value, asked_by.username)
+        state, by = power_state.value, asked_by.kind.value
+        await db.execute(_ASKED_POWER, machine_id, state, state, by, asked_by.username)
 
 
 async def set_listed_power(db: Db, machine_id: int, power_state: str) -> EndedStock | None:

@@ -165,7 +165,7 @@ async def list_machines(db: Db, wanted: MachineFilter, *, caller: Caller | None 
 
 
 async def machine_ids(db: Db, wanted: MachineFilter, *, caller: Caller | None = None) -> list[int]:
-    """Returns the row ids of the machines that the caller may see, in their order; ignores the limit of `wanted`."""
+    """Returns the row ids of the machines that the caller may see, ascending; ignores the limit of `wanted`."""
     narrowed = await criteria_store.narrowed(db, wanted)
     found: list[int] = [] if narrowed is None else await db.fetchval(_IDS, *_arguments(narrowed, caller))
     return found

@@ -29,7 +29,6 @@ class MachineSearches:
         return self._of_ids(ids, caller, owner_data=owner_data)
 
     def _of_ids(self, ids: Sequence[int], caller: Caller | None, *, owner_data: bool = True) -> LongList[MachineView]:
-
         async def read(batch: Sequence[int]) -> tuple[MachineView, ...]:
             async with self._database.connection() as db:
                 return await view_store.read_all(db, batch, caller=caller, owner_data=owner_data)

@@ -18,16 +18,11 @@ from regiond.requests.search_query import SearchQuery
 
 _VISIBLE = """
       from machine m
-     where $1::integer[] is null or m.pool_id = any($1) or m.owner_id = $2
-           or (m.owner_id is null and m.composed_by_id = $2)
-"""
-# Those of a search without a query: their number needs no other column, so PostgreSQL counts them in an index.
-_SHOWN = """
-      from machine m
      where ($1::integer[] is null or m.pool_id = any($1) or m.owner_id = $2
             or (m.owner_id is null and m.composed_by_id = $2))
-       and ($3::integer[] is null or m.host_id = any($3))
 """
+# Those of a search without a query: their number needs no other column, so PostgreSQL counts them in an index.
+_SHOWN = _VISIBLE + " and ($3::integer[] is null or m.host_id = any($3))"
 _COUNT = "select count(*)" + _VISIBLE
 _COUNT_BY_GROUP = "select m.pool_id, m.zone_id, count(*) as machines" + _VISIBLE + " group by 1, 2"
 _ORDERS: Mapping[MachineColumn, tuple[str, ...]] = {

@@ -139,6 +139,12 @@ async def test_json_columns_are_plain_values_in_both_directions(database: Databa
     assert await fetchval(database, "select $1::json", [value]) == [value]
 
 
+async def test_what_another_wrote_as_json_is_readable(database: Database) -> None:
+    """PostgreSQL stores numbers beyond a double, and in the type json half a pair of surrogates."""
+    assert await fetchval(database, "select '[1e400]'::jsonb") == [10**400]
+    assert await fetchval(database, r"""select '["\ud800"]'::json""") == ["\ud800"]
+
+
 async def test_an_unstorable_value_is_an_invalid_request(database: Database) -> None:
     unstorable = (("text", "a\0b"), ("jsonb", {"a": "\0"}), ("integer", 2**40), ("bigint", 2**80))
     for type_name, value in unstorable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from gettext import NullTranslations
 from types import SimpleNamespace
@@ -16,6 +17,9 @@ from jinja2 import nodes
 
 from development.generated.generated_section import CHECKOUT
 from development.generated.text_catalogue import CATALOGUE, catalogue, messages_of, with_plurals
+from regiond.hosts.search.fields import HOST_FIELDS
+from regiond.machines.searches.search.fields import MACHINE_FIELDS
+from regiond.requests.search_query import SearchField
 from regiond.ui.rendering.notes import cleared_cookie
 from regiond.ui.rendering.renderer import Renderer
 from regiond.ui.rendering.static_files import StaticFiles
@@ -195,3 +199,9 @@ def test_a_page_gives_its_scripts_only_texts_that_are_translated() -> None:
         page = renderer.page("login.html", NOW, **VALUES["login.html"]).body.decode()
     given = json.loads(page.split('id="texts">')[1].split("</script>")[0])
     assert given["{count} selected"] == "[{count} selected]"
+
+
+@pytest.mark.parametrize("fields", [HOST_FIELDS, MACHINE_FIELDS], ids=["hosts", "machines"])
+def test_the_help_of_each_search_is_in_the_catalogue(fields: Mapping[str, SearchField]) -> None:
+    known = catalogue()
+    assert [one.doc for one in fields.values() if f'msgid "{one.doc}"' not in known] == []
