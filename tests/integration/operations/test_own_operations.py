@@ -15,7 +15,7 @@ from regiond.operations.model import Operation, OperationState
 from regiond.operations.service import Operations
 from tests.deployment.deployment import Deployment
 from tests.integration.support.rigs.scripted_operations import lapse_lease
-from tests.support.waiting import DEADLINE_S
+from tests.support.waiting import DEADLINE_S, eventually
 
 pytestmark = pytest.mark.database
 
@@ -43,8 +43,16 @@ async def test_others_work_begins_while_requests_open_operations(
 ) -> None:
     """A search for it waits for them, as they may have opened what is new, but not to their end."""
     host = await innkeeper.add_simulated()
+    acquire, searches = lease_store.acquire, list[Acquired]()
+
+    async def noted(*arguments: Any, **options: Any) -> Acquired:
+        searches.append(await acquire(*arguments, **options))
+        return searches[-1]
+
     monkeypatch.setattr(engine, "POLL_S", 600.0)
+    monkeypatch.setattr(lease_store, "acquire", noted)
     innkeeper.region.components.engine.wake()
+    await eventually(lambda: bool(searches))  # the next one is 600 s later
     operations = innkeeper.region.components.services.operations
     begun = asyncio.Event()
 
