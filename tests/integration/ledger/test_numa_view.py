@@ -31,6 +31,12 @@ def used(node: Any, by: str) -> tuple[list[int], int, int]:
     return node["cores"][by], memory["general"][by], memory["hugepages"][0][by]
 
 
+async def amounts_used(innkeeper: Deployment, host_id: int) -> tuple[int, int]:
+    """Returns the cores and MiB of memory that the guests in the host's project use."""
+    found = (await innkeeper.get(f"vm-hosts/{host_id}/"))["used"]
+    return found["cores"], found["memory"]
+
+
 def claimed(node: Any) -> tuple[int, int]:
     """Returns the cores and MiB of general memory that all machines claim of the server."""
     return node["server"]["cores"]["used_by_ours"], node["server"]["memory"]["used_by_ours"]
@@ -115,6 +121,9 @@ async def test_a_machine_holds_its_resources_until_it_is_deleted(innkeeper: Depl
 async def test_adoption_counts_pins_of_foreign_guests_as_own(innkeeper: Deployment) -> None:
     # The first guest has two of its three cores on node 0; the second uses three huge pages.
     host = await innkeeper.add_simulated("big", **TWO_NODES, guests=1, pinned_guests="6-8:1000,0-1:2049:huge")
+    virtual_machines = await innkeeper.get("virtual-machines/")
+    cores = sum(one["unpinned_cores"] + len(one["pinned_cores"]) for one in virtual_machines)
+    every = (cores, sum(one["memory"] for one in virtual_machines))
     for adopted, own, others in (
         (None, ([], 0, 0), ([0, 1, 6, 7], 666, 3)),
         ("pinned-0001", ([6, 7], 666, 0), ([0, 1], 0, 3)),
@@ -126,16 +135,16 @@ async def test_adoption_counts_pins_of_foreign_guests_as_own(innkeeper: Deployme
         assert (used(first, "used_by_ours"), used(first, "used_by_others")) == (own, others)
         assert used(first, "free") == ([2, 3, 4, 5], 24576 - 666, 8 - 3)
         assert used(second, "free") == ([9, 10, 11, 12, 13, 14, 15], 24576 - 334, 8)
+        assert await amounts_used(innkeeper, host["id"]) == every, "foreign ones too, with and without huge pages"
     adopted_ones = await sql(innkeeper, "select * from machine order by hostname")
     assert [(one["pinned_core_ids"], one["huge_page_size_kib"]) for one in adopted_ones] == [
         ([6, 7, 8], None), ([0, 1], 1024**2),
     ]  # fmt: skip
-    virtual_machines = await innkeeper.get("virtual-machines/")
-    used_mib = (await innkeeper.get(f"vm-hosts/{host['id']}/"))["used"]["memory"]
-    assert used_mib == sum(one["memory"] for one in virtual_machines), "with and without huge pages"
-    cores = next(row for row in numa_rows([first, second]) if row["resource"] == "cores")
-    assert (cores["used_by_ours"], cores["used_by_others"], cores["free_cores"]) == (4, 0, "2-5")
+    row = next(one for one in numa_rows([first, second]) if one["resource"] == "cores")
+    assert (row["used_by_ours"], row["used_by_others"], row["free_cores"]) == (4, 0, "2-5")
     for one in adopted_ones:
         await innkeeper.api.send("POST", f"machines/{one['system_id']}/", query=[("op", "forget")])
     first, second = await numa(innkeeper, host["id"])
     assert (used(first, "used_by_ours"), used(first, "used_by_others")) == (([], 0, 0), ([0, 1, 6, 7], 666, 3))
+    await sql(innkeeper, "update guest set project = 'elsewhere'")
+    assert await amounts_used(innkeeper, host["id"]) == (0, 0), "those of another project are not the host's"
